@@ -1,0 +1,4 @@
+//! The graph of a job: sources, operators, sinks and the edges between them.
+
+pub mod sink;
+pub mod source;

@@ -1,0 +1,6 @@
+//! How a Millstream job runs.
+
+pub mod data;
+pub mod error;
+pub mod graph;
+pub mod time;

@@ -1,0 +1,3 @@
+//! Time: the clock and watermarks.
+
+pub mod clock;
