@@ -3,4 +3,6 @@
 pub mod data;
 pub mod error;
 pub mod graph;
+pub mod state;
+pub mod testing;
 pub mod time;

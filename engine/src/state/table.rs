@@ -1,0 +1,718 @@
+//! Keyed state of an operator: `namespace -> key -> value`, in memory, behind it RocksDB.
+//!
+//! A namespace is a slice of a window, a bucket of timers, or 0 where there is only one. The
+//! table keeps the rules of the checkpoint (see [`crate::checkpoint`]): after
+//! [`freeze`](StateTable::freeze) the rows that were dirty are handed over in their value as of
+//! the barrier, by [`drain`](StateTable::drain) between batches or when they are touched again;
+//! until [`settle`](StateTable::settle) nothing that changed since may reach RocksDB.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::data::{Key, Wire};
+use crate::error::Result;
+use crate::state::codec;
+use crate::state::key_group::{group_of, stable_hash};
+use crate::state::rocks::Store;
+use crate::state::run::{PREFIX_BYTES, Run, encode_key, namespace_range};
+use crate::state::slice::{RowId, Slice};
+use crate::state::slot::{Mark, Slot};
+
+/// The name of a table, the version of its values, and where it lives.
+#[derive(Clone)]
+pub struct TableContext {
+    /// The column family: operator id and table name.
+    pub column_family: String,
+    /// The version that values are stored with.
+    pub version: u8,
+    /// What stands behind the memory; `None`: nothing, the job keeps no checkpoints.
+    pub store: Option<Arc<Store>>,
+    /// The key groups of this worker.
+    pub groups: Range<u16>,
+    /// The namespaces that the checkpoint holds, with about how many rows.
+    pub restored: Vec<(i64, u64)>,
+    /// Below how many bytes a restored namespace is read back whole, at its first use.
+    pub load_whole_bytes: usize,
+}
+
+impl TableContext {
+    /// A table of the one worker of a job that keeps no checkpoints.
+    pub fn in_memory(column_family: &str) -> Self {
+        TableContext {
+            column_family: column_family.to_owned(),
+            version: 1,
+            store: None,
+            groups: 0..crate::state::key_group::KEY_GROUPS,
+            restored: Vec::new(),
+            load_whole_bytes: 0,
+        }
+    }
+}
+
+/// What the runtime does with the tables of an operator, whatever they hold.
+pub trait StateTable {
+    /// The barrier: what is dirty becomes frozen. Copies nothing.
+    fn freeze(&mut self);
+
+    /// Hands over frozen rows, at most about `rows` of them. True when none is left.
+    ///
+    /// # Errors
+    /// When a value cannot be serialised.
+    fn drain(&mut self, rows: usize) -> Result<bool>;
+
+    /// Takes what was handed over since the last call.
+    fn take_runs(&mut self) -> Vec<Run>;
+
+    /// What was handed over is part of a checkpoint now.
+    fn settle(&mut self);
+
+    /// Evicts rows until at least `bytes` are freed, or nothing more can be.
+    ///
+    /// # Errors
+    /// When a value cannot be serialised or RocksDB fails.
+    fn evict(&mut self, bytes: usize) -> Result<usize>;
+
+    /// The memory that the table takes.
+    fn bytes(&self) -> usize;
+
+    /// The column family, the version, and the namespaces with rows as of the last freeze.
+    fn inventory(&self) -> Inventory;
+}
+
+/// What a table holds, for the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The column family.
+    pub column_family: String,
+    /// The version of the values.
+    pub version: u8,
+    /// Namespaces and about how many rows each holds on this worker.
+    pub namespaces: Vec<(i64, u64)>,
+}
+
+/// A handle on a namespace of a [`Table`], valid until it is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceId(usize);
+
+/// Keyed state: see the [module](self).
+pub struct Table<K, V> {
+    cx: TableContext,
+    slices: Vec<Option<Slice<K, V>>>,
+    by_namespace: BTreeMap<i64, SliceId>,
+    unused: Vec<SliceId>,
+    epoch: u32,
+    /// Rows that were changed in this epoch may not be written: a checkpoint is being cut.
+    cutting: bool,
+    /// Slices with frozen rows.
+    freezing: VecDeque<SliceId>,
+    /// Rows deleted, to be forgotten once their deletion is settled.
+    removed: Vec<(i64, RowId)>,
+    handed_over: Vec<Run>,
+    /// Deletions of whole namespaces since the barrier.
+    dropped: Vec<i64>,
+    inventory: Vec<(i64, u64)>,
+    evict_from: i64,
+    heap_bytes_per_row: usize,
+}
+
+impl<K: Key, V: Wire> Table<K, V> {
+    /// An empty table, or the one that `cx` says the checkpoint holds.
+    pub fn new(cx: TableContext) -> Self {
+        let mut table = Table {
+            slices: Vec::new(),
+            by_namespace: BTreeMap::new(),
+            unused: Vec::new(),
+            epoch: 1,
+            cutting: false,
+            freezing: VecDeque::new(),
+            removed: Vec::new(),
+            handed_over: Vec::new(),
+            dropped: Vec::new(),
+            inventory: Vec::new(),
+            evict_from: i64::MIN,
+            heap_bytes_per_row: 0,
+            cx,
+        };
+        for (namespace, rows) in std::mem::take(&mut table.cx.restored) {
+            table.add(Slice::new(namespace, true, rows));
+        }
+        // Epoch 1 is what rows read from RocksDB are marked with.
+        table.epoch = 2;
+        table
+    }
+
+    fn add(&mut self, slice: Slice<K, V>) -> SliceId {
+        let namespace = slice.namespace;
+        let id = match self.unused.pop() {
+            Some(id) => {
+                self.slices[id.0] = Some(slice);
+                id
+            }
+            None => {
+                self.slices.push(Some(slice));
+                SliceId(self.slices.len() - 1)
+            }
+        };
+        self.by_namespace.insert(namespace, id);
+        id
+    }
+
+    /// The slice of a namespace, made if there is none.
+    pub fn slice(&mut self, namespace: i64) -> SliceId {
+        match self.by_namespace.get(&namespace) {
+            Some(&id) => id,
+            None => {
+                // What was dropped earlier in this epoch may still stand in RocksDB.
+                let stored = self.dropped.contains(&namespace);
+                let mut slice = Slice::new(namespace, stored, 0);
+                slice.complete = true;
+                self.add(slice)
+            }
+        }
+    }
+
+    /// The slice of a namespace, if there is one.
+    pub fn find_slice(&self, namespace: i64) -> Option<SliceId> {
+        self.by_namespace.get(&namespace).copied()
+    }
+
+    /// The namespaces that have a slice, ascending.
+    pub fn namespaces(&self) -> impl DoubleEndedIterator<Item = (i64, SliceId)> + '_ {
+        self.by_namespace
+            .iter()
+            .map(|(&namespace, &id)| (namespace, id))
+    }
+
+    /// The namespaces within a range that have a slice, ascending.
+    pub fn namespaces_in(
+        &self,
+        range: Range<i64>,
+    ) -> impl DoubleEndedIterator<Item = (i64, SliceId)> + '_ {
+        self.by_namespace
+            .range(range)
+            .map(|(&namespace, &id)| (namespace, id))
+    }
+
+    /// The value of a key, to be changed: made by `init` if there is none.
+    ///
+    /// # Errors
+    /// When RocksDB cannot be read.
+    #[inline]
+    pub fn upsert(
+        &mut self,
+        slice: SliceId,
+        hash: u32,
+        key: &K,
+        init: impl FnOnce() -> V,
+    ) -> Result<&mut V> {
+        let epoch = self.epoch;
+        let found = self.slices[slice.0]
+            .as_ref()
+            .and_then(|s| s.find(hash, key));
+        let row = match found {
+            Some(row) => {
+                let dirty = self.slices[slice.0]
+                    .as_ref()
+                    .and_then(|s| s.row(row))
+                    .is_some_and(|slot| slot.mark.is_dirty_in(epoch));
+                if !dirty {
+                    self.touch(slice, row, Some(init))?;
+                }
+                row
+            }
+            None => self.admit(slice, hash, key, init)?,
+        };
+        self.value_mut(slice, row)
+    }
+
+    fn value_mut(&mut self, slice: SliceId, row: RowId) -> Result<&mut V> {
+        match self.slices[slice.0].as_mut().and_then(|s| s.row_mut(row)) {
+            Some(slot) => Ok(&mut slot.value),
+            None => Err(lost()),
+        }
+    }
+
+    /// The value of a key, to be changed, if there is one.
+    ///
+    /// # Errors
+    /// When RocksDB cannot be read.
+    pub fn get_mut(&mut self, slice: SliceId, hash: u32, key: &K) -> Result<Option<&mut V>> {
+        let Some(row) = self.locate(slice, hash, key)? else {
+            return Ok(None);
+        };
+        self.touch(slice, row, None::<fn() -> V>)?;
+        self.value_mut(slice, row).map(Some)
+    }
+
+    /// The value of a key, if there is one.
+    ///
+    /// # Errors
+    /// When RocksDB cannot be read.
+    pub fn get(&mut self, slice: SliceId, hash: u32, key: &K) -> Result<Option<&V>> {
+        let Some(row) = self.locate(slice, hash, key)? else {
+            return Ok(None);
+        };
+        Ok(self.slices[slice.0]
+            .as_ref()
+            .and_then(|s| s.row(row))
+            .map(|slot| &slot.value))
+    }
+
+    /// A living row, from memory or RocksDB.
+    fn locate(&mut self, slice: SliceId, hash: u32, key: &K) -> Result<Option<RowId>> {
+        let Some(s) = self.slices[slice.0].as_ref() else {
+            return Ok(None);
+        };
+        match s.find(hash, key) {
+            Some(row) => Ok(s
+                .row(row)
+                .filter(|slot| !slot.mark.is_removed())
+                .map(|_| row)),
+            None if s.complete => Ok(None),
+            None => self.fetch(slice, hash, key),
+        }
+    }
+
+    /// Deletes a key. True if it was there.
+    ///
+    /// # Errors
+    /// When RocksDB cannot be read.
+    pub fn remove(&mut self, slice: SliceId, hash: u32, key: &K) -> Result<bool> {
+        let Some(row) = self.locate(slice, hash, key)? else {
+            return Ok(false);
+        };
+        self.touch(slice, row, None::<fn() -> V>)?;
+        let epoch = self.epoch;
+        let Some(s) = self.slices[slice.0].as_mut() else {
+            return Ok(false);
+        };
+        let Some(mark) = s.row(row).map(|slot| slot.mark) else {
+            return Ok(false);
+        };
+        if mark.is_stored() {
+            s.set_mark(row, mark.removed(epoch));
+        } else {
+            s.take(row);
+        }
+        Ok(true)
+    }
+
+    /// Deletes a namespace with all that is in it.
+    ///
+    /// # Errors
+    /// When a value that the running checkpoint needs cannot be serialised.
+    pub fn drop_slice(&mut self, namespace: i64) -> Result<()> {
+        let Some(id) = self.by_namespace.remove(&namespace) else {
+            return Ok(());
+        };
+        if let Some(mut slice) = self.slices[id.0].take() {
+            while let Some(row) = slice.frozen.pop() {
+                self.hand_over(&mut slice, row)?;
+            }
+            if slice.stored {
+                self.dropped.push(namespace);
+            }
+        }
+        self.unused.push(id);
+        Ok(())
+    }
+
+    /// Brings every row of a slice into memory, so that [`rows`](Table::rows) sees them all.
+    ///
+    /// # Errors
+    /// When RocksDB cannot be read.
+    pub fn load(&mut self, id: SliceId) -> Result<()> {
+        let Some(mut slice) = self.slices[id.0].take() else {
+            return Ok(());
+        };
+        let loaded = self.load_into(&mut slice);
+        self.slices[id.0] = Some(slice);
+        loaded
+    }
+
+    fn load_into(&self, slice: &mut Slice<K, V>) -> Result<()> {
+        if slice.complete {
+            return Ok(());
+        }
+        let Some(store) = &self.cx.store else {
+            slice.complete = true;
+            return Ok(());
+        };
+        store.scan(
+            &self.cx.column_family,
+            slice.namespace,
+            &self.cx.groups,
+            |key, value| {
+                let key: K = codec::decode(key.get(PREFIX_BYTES..).unwrap_or_default())
+                    .map_err(|e| e.at(format!("state of `{}`", self.cx.column_family)))?;
+                let hash = stable_hash(&key);
+                if slice.find(hash, &key).is_none() {
+                    slice.insert(self.stored_slot(hash, key, value)?);
+                }
+                Ok(())
+            },
+        )?;
+        slice.complete = true;
+        Ok(())
+    }
+
+    fn stored_slot(&self, hash: u32, key: K, value: &[u8]) -> Result<Slot<K, V>> {
+        let value = codec::decode_versioned(self.cx.version, value)
+            .map_err(|e| e.at(format!("state of `{}`, key {key:?}", self.cx.column_family)))?;
+        Ok(Slot {
+            hash,
+            mark: Mark::loaded(),
+            key,
+            value,
+        })
+    }
+
+    /// The living rows of a slice that are in memory, from row number `from` on: all of them
+    /// after [`load`](Table::load). Row numbers stay valid while nothing is inserted.
+    pub fn rows(&self, id: SliceId, from: u32) -> impl Iterator<Item = (u32, Row<'_, K, V>)> {
+        let slice = self.slices[id.0].as_ref();
+        let end = slice.map_or(0, Slice::end);
+        (from..end).filter_map(move |number| {
+            let slot = slice?.row(number)?;
+            (!slot.mark.is_removed()).then_some((
+                number,
+                Row {
+                    hash: slot.hash,
+                    key: &slot.key,
+                    value: &slot.value,
+                },
+            ))
+        })
+    }
+
+    /// How many rows of a slice are in memory.
+    pub fn len(&self, id: SliceId) -> usize {
+        self.slices[id.0].as_ref().map_or(0, Slice::len)
+    }
+
+    /// A row that is not in memory: from RocksDB if it may be there, else new.
+    #[cold]
+    fn admit(
+        &mut self,
+        slice: SliceId,
+        hash: u32,
+        key: &K,
+        init: impl FnOnce() -> V,
+    ) -> Result<RowId> {
+        let complete = self.slices[slice.0].as_ref().is_none_or(|s| s.complete);
+        if !complete && let Some(row) = self.fetch(slice, hash, key)? {
+            self.touch(slice, row, None::<fn() -> V>)?;
+            return Ok(row);
+        }
+        let slot = Slot {
+            hash,
+            mark: Mark::changed_in(self.epoch),
+            key: key.clone(),
+            value: init(),
+        };
+        let persistent = self.cx.store.is_some();
+        let s = self.slices[slice.0].as_mut().ok_or_else(lost)?;
+        let row = s.insert(slot);
+        if persistent {
+            s.dirty.push(row);
+        }
+        Ok(row)
+    }
+
+    /// Reads a row back from RocksDB; small namespaces come back whole.
+    #[cold]
+    fn fetch(&mut self, id: SliceId, hash: u32, key: &K) -> Result<Option<RowId>> {
+        let Some(store) = self.cx.store.clone() else {
+            return Ok(None);
+        };
+        let row_bytes = size_of::<Option<Slot<K, V>>>() + 5 + self.heap_bytes_per_row;
+        let s = self.slices[id.0].as_ref().ok_or_else(lost)?;
+        if s.len() == 0
+            && (s.rows_stored as usize).saturating_mul(row_bytes) <= self.cx.load_whole_bytes
+        {
+            self.load(id)?;
+            return Ok(self.slices[id.0].as_ref().and_then(|s| s.find(hash, key)));
+        }
+        let mut bytes = Vec::with_capacity(64);
+        encode_key(s.namespace, group_of(hash), key, &mut bytes)?;
+        let Some(value) = store.get(&self.cx.column_family, &bytes)? else {
+            return Ok(None);
+        };
+        let slot = self.stored_slot(hash, key.clone(), &value)?;
+        Ok(self.slices[id.0].as_mut().map(|s| s.insert(slot)))
+    }
+
+    /// The first change of a row in this epoch: its old value is handed over if the running
+    /// checkpoint needs it. A row that was deleted comes back with `revive`.
+    #[cold]
+    fn touch(&mut self, id: SliceId, row: RowId, revive: Option<impl FnOnce() -> V>) -> Result<()> {
+        let Some(mut slice) = self.slices[id.0].take() else {
+            return Err(lost());
+        };
+        let handed_over = self.hand_over(&mut slice, row);
+        if let Some(slot) = slice.row_mut(row) {
+            let dirty = slot.mark.epoch() == self.epoch;
+            if slot.mark.is_removed()
+                && let Some(revive) = revive
+            {
+                slot.value = revive();
+            }
+            slot.mark = slot.mark.touched(self.epoch);
+            if !dirty && self.cx.store.is_some() {
+                slice.dirty.push(row);
+            }
+        }
+        self.slices[id.0] = Some(slice);
+        handed_over
+    }
+
+    /// Hands over a frozen row, unless that was done.
+    fn hand_over(&mut self, slice: &mut Slice<K, V>, row: RowId) -> Result<()> {
+        let frozen_epoch = self.epoch - 1;
+        let namespace = slice.namespace;
+        let Some(slot) = slice.row_mut(row) else {
+            return Ok(());
+        };
+        if !self.cutting || slot.mark.epoch() != frozen_epoch || slot.mark.is_serialised() {
+            return Ok(());
+        }
+        let run = open_run(&mut self.handed_over, &self.cx.column_family);
+        let place = (namespace, group_of(slot.hash), &slot.key);
+        if slot.mark.is_removed() {
+            run.delete(place)?;
+            self.removed.push((namespace, row));
+        } else {
+            let bytes = run.put(place, self.cx.version, &slot.value)?;
+            if std::mem::needs_drop::<K>() || std::mem::needs_drop::<V>() {
+                self.heap_bytes_per_row = (self.heap_bytes_per_row * 15 + bytes) / 16;
+            }
+        }
+        slot.mark = slot.mark.serialised();
+        slice.stored = true;
+        Ok(())
+    }
+
+    /// Evicts one row if the rules allow it; dirty ones go into `run`.
+    fn evict_row(
+        &mut self,
+        slice: &mut Slice<K, V>,
+        row: RowId,
+        run: &mut Run,
+        dirty: bool,
+    ) -> Result<bool> {
+        let namespace = slice.namespace;
+        let Some(slot) = slice.row_mut(row) else {
+            return Ok(false);
+        };
+        let settled = slot.mark.epoch()
+            < if self.cutting {
+                self.epoch - 1
+            } else {
+                self.epoch
+            };
+        if settled && slot.mark.is_serialised() && !slot.mark.is_removed() {
+            slice.take(row);
+            slice.complete = false;
+            return Ok(true);
+        }
+        if !dirty || self.cutting || slot.mark.is_removed() || !slot.mark.is_dirty_in(self.epoch) {
+            return Ok(false);
+        }
+        run.put(
+            (namespace, group_of(slot.hash), &slot.key),
+            self.cx.version,
+            &slot.value,
+        )?;
+        slice.stored = true;
+        slice.complete = false;
+        slice.rows_stored += 1;
+        slice.take(row);
+        Ok(true)
+    }
+
+    /// One round over the table, from where the last one ended. Returns the bytes freed.
+    fn evict_round(&mut self, goal: usize, dirty: bool) -> Result<usize> {
+        let row_bytes = size_of::<Option<Slot<K, V>>>() + 5 + self.heap_bytes_per_row;
+        let order: Vec<SliceId> = self
+            .by_namespace
+            .range(self.evict_from..)
+            .chain(self.by_namespace.range(..self.evict_from))
+            .map(|(_, &id)| id)
+            .collect();
+        let mut run = Run::new(&self.cx.column_family);
+        if dirty {
+            // A namespace that was dropped and came back must not lose its new rows at the barrier.
+            for namespace in std::mem::take(&mut self.dropped) {
+                run.delete_range(namespace_range(namespace, &self.cx.groups));
+            }
+        }
+        let mut freed = 0;
+        for id in order {
+            if freed >= goal {
+                break;
+            }
+            let Some(mut slice) = self.slices[id.0].take() else {
+                continue;
+            };
+            self.evict_from = slice.namespace;
+            let end = slice.end();
+            let mut looked_at = 0;
+            while looked_at < end && freed < goal && !run.is_full() {
+                let row = slice.hand;
+                slice.hand = (row + 1) % end;
+                looked_at += 1;
+                match self.evict_row(&mut slice, row, &mut run, dirty) {
+                    Ok(true) => freed += row_bytes,
+                    Ok(false) => {}
+                    Err(e) => {
+                        self.slices[id.0] = Some(slice);
+                        return Err(e);
+                    }
+                }
+            }
+            self.slices[id.0] = Some(slice);
+        }
+        if !run.is_empty()
+            && let Some(store) = &self.cx.store
+        {
+            run.sort();
+            store.write(&[run])?;
+        }
+        Ok(freed)
+    }
+}
+
+impl<K: Key, V: Wire> StateTable for Table<K, V> {
+    fn freeze(&mut self) {
+        self.inventory = self
+            .by_namespace
+            .iter()
+            .filter_map(|(&namespace, &id)| {
+                let slice = self.slices[id.0].as_ref()?;
+                let rows = if slice.complete {
+                    slice.len() as u64
+                } else {
+                    slice.rows_stored.max(slice.len() as u64)
+                };
+                (rows > 0 || slice.stored).then_some((namespace, rows))
+            })
+            .collect();
+        if self.cx.store.is_none() {
+            return;
+        }
+        for namespace in std::mem::take(&mut self.dropped) {
+            let range = namespace_range(namespace, &self.cx.groups);
+            open_run(&mut self.handed_over, &self.cx.column_family).delete_range(range);
+        }
+        self.epoch += 1;
+        self.cutting = true;
+        for &id in self.by_namespace.values() {
+            if let Some(slice) = self.slices[id.0].as_mut()
+                && !slice.dirty.is_empty()
+            {
+                slice.frozen = std::mem::take(&mut slice.dirty);
+                self.freezing.push_back(id);
+            }
+        }
+    }
+
+    fn drain(&mut self, rows: usize) -> Result<bool> {
+        let mut left = rows;
+        while let Some(&id) = self.freezing.front() {
+            let Some(mut slice) = self.slices[id.0].take() else {
+                self.freezing.pop_front();
+                continue;
+            };
+            let mut result = Ok(());
+            while left > 0 && result.is_ok() {
+                let Some(row) = slice.frozen.pop() else {
+                    break;
+                };
+                left -= 1;
+                result = self.hand_over(&mut slice, row);
+            }
+            let done = slice.frozen.is_empty();
+            if done {
+                slice.rows_stored = slice.rows_stored.max(slice.len() as u64);
+                self.freezing.pop_front();
+            }
+            self.slices[id.0] = Some(slice);
+            result?;
+            if !done {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn take_runs(&mut self) -> Vec<Run> {
+        std::mem::take(&mut self.handed_over)
+    }
+
+    fn settle(&mut self) {
+        self.cutting = false;
+        for (namespace, row) in std::mem::take(&mut self.removed) {
+            let Some(slice) = self
+                .find_slice(namespace)
+                .and_then(|id| self.slices[id.0].as_mut())
+            else {
+                continue;
+            };
+            // It may have come back since, or its place may have been given away.
+            let gone = slice
+                .row(row)
+                .is_some_and(|slot| slot.mark.is_removed() && slot.mark.is_serialised());
+            if gone {
+                slice.take(row);
+            }
+        }
+    }
+
+    fn evict(&mut self, bytes: usize) -> Result<usize> {
+        let clean = self.evict_round(bytes, false)?;
+        if clean >= bytes || self.cutting {
+            return Ok(clean);
+        }
+        Ok(clean + self.evict_round(bytes - clean, true)?)
+    }
+
+    fn bytes(&self) -> usize {
+        let slices = self.slices.iter().flatten();
+        slices
+            .map(|s| s.bytes() + s.len() * self.heap_bytes_per_row)
+            .sum()
+    }
+
+    fn inventory(&self) -> Inventory {
+        Inventory {
+            column_family: self.cx.column_family.clone(),
+            version: self.cx.version,
+            namespaces: self.inventory.clone(),
+        }
+    }
+}
+
+/// A living row of a [`Table`].
+#[derive(Debug)]
+pub struct Row<'a, K, V> {
+    /// The key's stable hash.
+    pub hash: u32,
+    /// The key.
+    pub key: &'a K,
+    /// The value.
+    pub value: &'a V,
+}
+
+fn open_run<'a>(runs: &'a mut Vec<Run>, column_family: &str) -> &'a mut Run {
+    if runs.last().is_none_or(Run::is_full) {
+        runs.push(Run::new(column_family));
+    }
+    let last = runs.len() - 1;
+    &mut runs[last]
+}
+
+#[cold]
+fn lost() -> crate::error::Error {
+    crate::error::Error::internal("a state row was used after its namespace was dropped")
+}
