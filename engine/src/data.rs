@@ -112,6 +112,26 @@ pub struct Keyed<K, P> {
     pub payload: P,
 }
 
+/// A record that knows its number within its batch's [`Origin`].
+pub trait Located {
+    /// The number.
+    fn at(&self) -> u32;
+}
+
+impl<T> Located for Timed<T> {
+    #[inline]
+    fn at(&self) -> u32 {
+        self.at
+    }
+}
+
+impl<K, P> Located for Keyed<K, P> {
+    #[inline]
+    fn at(&self) -> u32 {
+        self.at
+    }
+}
+
 /// Some hundreds to some thousands of records of one origin, with the marks between them.
 #[derive(Clone, Debug)]
 pub struct Batch<M> {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::data::{Data, Progress, Timed, Timestamp};
+use crate::data::{Batch, Data, Timed, Timestamp};
 use crate::error::Result;
 use crate::graph::operator::{
     Barrier, Flow, Operator, OperatorContext, OperatorSetup, Outlet, Records,
@@ -48,8 +48,8 @@ impl<T: Data> Emitted<T> {
 }
 
 impl<T: Data> Outlet<T> for Emitted<T> {
-    fn send(&mut self, records: Vec<Timed<T>>, _progress: Option<Progress>) {
-        self.0.borrow_mut().extend(records);
+    fn send(&mut self, batch: Batch<Timed<T>>) {
+        self.0.borrow_mut().extend(batch.records);
     }
 
     fn barrier(&mut self, _barrier: Barrier) {}
@@ -90,8 +90,8 @@ impl<O: Operator> OperatorHarness<O> {
             watermark: self.watermark,
         };
         self.operator
-            .on_records(Records::new(&mut records, count), &cx)?;
-        self.operator.outputs(&mut |output| output.flush(None));
+            .on_records(Records::new(&mut records, count, &mut 0), &cx)?;
+        self.operator.outputs(&mut |output| output.flush());
         Ok(())
     }
 
@@ -106,9 +106,9 @@ impl<O: Operator> OperatorHarness<O> {
         self.watermark = watermark;
         let cx = OperatorContext { watermark };
         while watermark >= self.operator.due() && self.operator.on_watermark(&cx)? == Flow::Again {
-            self.operator.outputs(&mut |output| output.flush(None));
+            self.operator.outputs(&mut |output| output.flush());
         }
-        self.operator.outputs(&mut |output| output.flush(None));
+        self.operator.outputs(&mut |output| output.flush());
         Ok(())
     }
 

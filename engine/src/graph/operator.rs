@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use crate::data::{Data, Key, Progress, Timed, Timestamp, Wire};
+use crate::data::{Batch, Data, Key, Located, Mark, Progress, Timed, Timestamp, Wire};
 use crate::error::{Error, Result};
 use crate::state::table::{StateTable, Table, TableContext};
 
@@ -13,7 +13,7 @@ use crate::state::table::{StateTable, Table, TableContext};
 /// each worker and owns the keys of that worker's key groups.
 pub trait Operator: 'static {
     /// What it takes; for keyed steps [`Keyed`](crate::data::Keyed).
-    type In: Data;
+    type In: Data + Located;
 
     /// Takes records between two watermarks, in the order of their split.
     ///
@@ -80,39 +80,51 @@ pub struct OperatorContext {
 
 /// Records that an operator is handed, by value, one after the other.
 #[derive(Debug)]
-pub struct Records<'a, M>(std::iter::Take<&'a mut std::vec::IntoIter<M>>);
+pub struct Records<'a, M> {
+    records: std::iter::Take<&'a mut std::vec::IntoIter<M>>,
+    current: &'a mut u32,
+}
 
 impl<'a, M> Records<'a, M> {
-    /// The next `count` records of `batch`.
-    pub fn new(batch: &'a mut std::vec::IntoIter<M>, count: usize) -> Self {
-        Records(batch.take(count))
+    /// The next `count` records of `batch`. `current` is kept at the number of the one that is
+    /// being handled, so that a failure can name it.
+    pub fn new(batch: &'a mut std::vec::IntoIter<M>, count: usize, current: &'a mut u32) -> Self {
+        Records {
+            records: batch.take(count),
+            current,
+        }
     }
 }
 
-impl<M> Iterator for Records<'_, M> {
+impl<M: Located> Iterator for Records<'_, M> {
     type Item = M;
 
     #[inline]
     fn next(&mut self) -> Option<M> {
-        self.0.next()
+        let record = self.records.next()?;
+        *self.current = record.at();
+        Some(record)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
+        self.records.size_hint()
     }
 }
 
 /// Where an operator emits records of one type. What nobody reads is counted and dropped.
 pub struct Output<T> {
-    records: Vec<Timed<T>>,
+    batch: Batch<Timed<T>>,
+    /// Progress that is not yet written behind the records it stands behind.
+    progress: Option<Progress>,
+    told: Progress,
     to: Option<Box<dyn Outlet<T>>>,
     emitted: u64,
 }
 
 /// Takes what an [`Output`] has gathered; the runtime's end of it.
 pub trait Outlet<T> {
-    /// Takes the records, and the progress behind them if it has changed.
-    fn send(&mut self, records: Vec<Timed<T>>, progress: Option<Progress>);
+    /// Takes a batch.
+    fn send(&mut self, batch: Batch<Timed<T>>);
 
     /// Passes a barrier on.
     fn barrier(&mut self, barrier: Barrier);
@@ -125,7 +137,9 @@ impl<T: Data> Output<T> {
     /// An output into `to`; `None`: nobody reads it.
     pub fn new(to: Option<Box<dyn Outlet<T>>>) -> Self {
         Output {
-            records: Vec::new(),
+            batch: Batch::default(),
+            progress: None,
+            told: Progress::Watermark(Timestamp::MIN),
             to,
             emitted: 0,
         }
@@ -137,18 +151,35 @@ impl<T: Data> Output<T> {
     }
 
     /// Emits a record.
+    #[inline]
     pub fn emit(&mut self, time: Timestamp, value: T) {
         self.emitted += 1;
         if self.to.is_some() {
-            self.records.push(Timed { time, at: 0, value });
+            self.write_progress();
+            self.batch.records.push(Timed { time, at: 0, value });
+        }
+    }
+
+    /// Writes a mark exactly where the progress changed (rule T9).
+    #[inline]
+    fn write_progress(&mut self) {
+        if let Some(progress) = self.progress.take() {
+            self.told = progress;
+            self.batch.marks.push(Mark {
+                index: self.batch.records.len() as u32,
+                progress,
+            });
         }
     }
 }
 
 /// An [`Output`], whatever it carries.
 pub trait AnyOutput {
-    /// Sends on what was emitted, and the progress behind it if it has changed.
-    fn flush(&mut self, progress: Option<Progress>);
+    /// Event time has come this far, behind what was emitted until now.
+    fn progress(&mut self, progress: Progress);
+
+    /// Sends on what was emitted.
+    fn flush(&mut self);
 
     /// Passes a barrier on, behind what was emitted.
     fn barrier(&mut self, barrier: Barrier);
@@ -161,16 +192,23 @@ pub trait AnyOutput {
 }
 
 impl<T: Data> AnyOutput for Output<T> {
-    fn flush(&mut self, progress: Option<Progress>) {
+    fn progress(&mut self, progress: Progress) {
+        if self.to.is_some() && progress != Progress::Watermark(Timestamp::MIN) {
+            self.progress = (progress != self.told).then_some(progress);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.write_progress();
         if let Some(to) = &mut self.to
-            && (progress.is_some() || !self.records.is_empty())
+            && !self.batch.is_empty()
         {
-            to.send(std::mem::take(&mut self.records), progress);
+            to.send(std::mem::take(&mut self.batch));
         }
     }
 
     fn barrier(&mut self, barrier: Barrier) {
-        self.flush(None);
+        self.flush();
         if let Some(to) = &mut self.to {
             to.barrier(barrier);
         }

@@ -9,6 +9,9 @@ use crate::state::slot::{Mark, Slot};
 
 const CHUNK_ROWS: usize = 1024;
 
+/// A row number and a tag in the index, at its usual load.
+pub(crate) const INDEX_BYTES_PER_ROW: usize = 8;
+
 /// A row's number in its slice.
 pub(crate) type RowId = u32;
 
@@ -167,13 +170,13 @@ impl<K: Eq, V> Slice<K, V> {
         Some(slot)
     }
 
-    /// The memory this slice takes, without what keys and values own on the heap.
+    /// The memory that this slice's rows take, without what keys and values own on the heap.
+    /// Places that eviction has freed are used again before new ones are made, so they do not
+    /// count: else eviction would never see that it has done enough.
     pub(crate) fn bytes(&self) -> usize {
-        let rows: usize = self.chunks.iter().map(Vec::capacity).sum();
-        rows * size_of::<Option<Slot<K, V>>>()
-            + self.index.capacity() * 5
-            + (self.free.capacity() + self.dirty.capacity() + self.frozen.capacity())
-                * size_of::<RowId>()
+        let lists = self.dirty.len() + self.frozen.len();
+        self.len * (size_of::<Option<Slot<K, V>>>() + INDEX_BYTES_PER_ROW)
+            + lists * size_of::<RowId>()
     }
 
     /// Marks a row.

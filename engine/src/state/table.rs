@@ -16,7 +16,7 @@ use crate::state::codec;
 use crate::state::key_group::{group_of, stable_hash};
 use crate::state::rocks::Store;
 use crate::state::run::{PREFIX_BYTES, Run, encode_key, namespace_range};
-use crate::state::slice::{RowId, Slice};
+use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice};
 use crate::state::slot::{Mark, Slot};
 
 /// The name of a table, the version of its values, and where it lives.
@@ -426,7 +426,7 @@ impl<K: Key, V: Wire> Table<K, V> {
         let Some(store) = self.cx.store.clone() else {
             return Ok(None);
         };
-        let row_bytes = size_of::<Option<Slot<K, V>>>() + 5 + self.heap_bytes_per_row;
+        let row_bytes = self.row_bytes();
         let s = self.slices[id.0].as_ref().ok_or_else(lost)?;
         if s.len() == 0
             && (s.rows_stored as usize).saturating_mul(row_bytes) <= self.cx.load_whole_bytes
@@ -493,6 +493,11 @@ impl<K: Key, V: Wire> Table<K, V> {
         Ok(())
     }
 
+    /// About the memory of one row.
+    fn row_bytes(&self) -> usize {
+        size_of::<Option<Slot<K, V>>>() + INDEX_BYTES_PER_ROW + self.heap_bytes_per_row
+    }
+
     /// Evicts one row if the rules allow it; dirty ones go into `run`.
     fn evict_row(
         &mut self,
@@ -533,7 +538,7 @@ impl<K: Key, V: Wire> Table<K, V> {
 
     /// One round over the table, from where the last one ended. Returns the bytes freed.
     fn evict_round(&mut self, goal: usize, dirty: bool) -> Result<usize> {
-        let row_bytes = size_of::<Option<Slot<K, V>>>() + 5 + self.heap_bytes_per_row;
+        let row_bytes = self.row_bytes();
         let order: Vec<SliceId> = self
             .by_namespace
             .range(self.evict_from..)

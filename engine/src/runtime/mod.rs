@@ -1,0 +1,24 @@
+//! How a plan runs: workers, queues, writers, and the supervisor over them.
+//!
+//! - [`job`]: the plan and its parts; what `Job` and `Stream` are made of
+//! - [`chain`], [`source_root`], [`port_root`], [`terminal`]: fused runs of stateless steps
+//! - [`operator_node`], [`inputs`], [`channel`]: operators and the queues between nodes
+//! - [`worker`]: one thread, one loop; [`writer`]: the threads beside it
+//! - [`supervisor`]: starts, checkpoints and ends a job
+
+pub mod build;
+pub mod chain;
+pub mod channel;
+pub mod control;
+pub mod event;
+mod failure;
+pub mod inputs;
+pub mod job;
+pub mod node;
+pub mod operator_node;
+pub mod port_root;
+pub mod source_root;
+pub mod split;
+pub mod terminal;
+pub mod worker;
+pub mod writer;

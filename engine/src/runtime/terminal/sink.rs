@@ -1,0 +1,95 @@
+//! The end of a run of steps at a sink: records are encoded here, on the worker, and written by
+//! a thread beside it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::data::{Data, Origin, Progress};
+use crate::error::{Error, Result};
+use crate::graph::operator::Barrier;
+use crate::graph::sink::Sink;
+use crate::runtime::chain::At;
+use crate::runtime::terminal::Terminal;
+use crate::runtime::writer::WriterQueue;
+
+/// Encodes records into chunks for a writer.
+pub struct SinkTerminal<T: Data, S: Sink<T>> {
+    sink: Arc<S>,
+    chunk: S::Chunk,
+    queue: WriterQueue<S::Chunk>,
+    failure: Option<Error>,
+    number: usize,
+    pending: u64,
+    sent: u64,
+    written: Arc<AtomicU64>,
+}
+
+const CHUNK_BYTES: usize = 64 << 10;
+
+impl<T: Data, S: Sink<T>> SinkTerminal<T, S> {
+    /// The worker's end of sink `number`. `written` counts the records of all workers.
+    pub fn new(
+        number: usize,
+        sink: Arc<S>,
+        queue: WriterQueue<S::Chunk>,
+        written: Arc<AtomicU64>,
+    ) -> Self {
+        SinkTerminal {
+            sink,
+            chunk: S::Chunk::default(),
+            queue,
+            failure: None,
+            number,
+            pending: 0,
+            sent: 0,
+            written,
+        }
+    }
+
+    fn send(&mut self) {
+        if self.pending > 0 {
+            self.written.fetch_add(self.pending, Ordering::Relaxed);
+            self.sent += self.pending;
+            self.pending = 0;
+            let chunk = std::mem::take(&mut self.chunk);
+            let bytes = self.sink.chunk_bytes(&chunk);
+            self.queue.chunk(chunk, bytes);
+        }
+    }
+}
+
+impl<T: Data, S: Sink<T>> Terminal<T> for SinkTerminal<T, S> {
+    #[inline]
+    fn accept(&mut self, item: T, at: At) {
+        match self.sink.encode(item, at.time, &mut self.chunk) {
+            Ok(()) => self.pending += 1,
+            Err(e) => {
+                self.failure.get_or_insert(e);
+            }
+        }
+    }
+
+    fn finish(&mut self, _origin: Option<Origin>, _progress: Progress) -> Result<()> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure.at(format!("sink `{}`", self.queue.id())));
+        }
+        if self.sink.chunk_bytes(&self.chunk) >= CHUNK_BYTES {
+            self.send();
+        }
+        Ok(())
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.send();
+        self.queue.prepare(barrier);
+        Ok(())
+    }
+
+    fn has_credit(&self) -> bool {
+        self.queue.has_credit()
+    }
+
+    fn written(&self) -> Option<(usize, u64)> {
+        Some((self.number, self.sent))
+    }
+}

@@ -1,0 +1,247 @@
+//! One worker: one thread, one loop over the nodes, the latest stage first.
+//!
+//! A worker never waits in the middle of anything. When no node can do a step it sleeps until
+//! its bell rings, or for a tick, so that idle splits and throttles are looked at.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::graph::operator::{Barrier, BarrierKind};
+use crate::runtime::build::{NodeBuilder, RunContext};
+use crate::runtime::channel::Bell;
+use crate::runtime::control::Control;
+use crate::runtime::event::{Event, Failure, NodeSnapshot};
+use crate::runtime::failure::panic_message;
+use crate::runtime::job::BuildNode;
+use crate::runtime::node::{Node, Step};
+use crate::state::run::Run;
+
+/// How long a worker sleeps at most.
+const TICK: Duration = Duration::from_millis(10);
+/// How many frozen rows are handed over between two batches.
+const DRAIN_ROWS: usize = 512;
+/// After how many steps a worker looks at the memory that its state takes.
+const MEMORY_CHECK_STEPS: u32 = 32;
+
+/// Runs a worker to its end; reports how it went.
+pub fn run(cx: &RunContext, index: usize, plan: &[(String, BuildNode)]) {
+    let mut worker = None;
+    let mut active = 0;
+    let done = catch_unwind(AssertUnwindSafe(|| -> Result<()> {
+        let worker = worker.insert(Worker::new(cx, index)?);
+        for (label, build) in plan {
+            let mut builder = NodeBuilder::new(cx, index);
+            worker
+                .nodes
+                .push(build(&mut builder).map_err(|e| e.at(label))?);
+        }
+        worker.turn(&mut active)
+    }));
+    let error = match done {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(panic) => Some(Error::user(format!(
+            "a step panicked: {}",
+            panic_message(&*panic)
+        ))),
+    };
+    if let Some(error) = error {
+        let label = plan.get(active).map_or("", |(label, _)| label.as_str());
+        let node = worker.as_mut().and_then(|w| w.nodes.get_mut(active));
+        let record = node.and_then(|node| node.current());
+        let failure = Failure {
+            error: error.at(format!("`{label}`")),
+            record,
+        };
+        let _ = cx.events.send(Event::Failed(Box::new(failure)));
+    }
+    let _ = cx.events.send(Event::Ended { worker: index });
+}
+
+struct Worker<'a> {
+    cx: &'a RunContext,
+    control: Arc<Control>,
+    index: usize,
+    bell: Bell,
+    runtime: tokio::runtime::Runtime,
+    nodes: Vec<Box<dyn Node>>,
+    /// The barrier that some nodes have passed, and what those found.
+    passing: Option<(Barrier, Vec<NodeSnapshot>)>,
+    /// The barrier that all nodes have passed while frozen rows are still to be handed over.
+    draining: Option<Barrier>,
+    /// The epoch whose state is handed over but not in a checkpoint yet.
+    unsettled: Option<u64>,
+    exhausted: bool,
+    steps: u32,
+}
+
+impl<'a> Worker<'a> {
+    fn new(cx: &'a RunContext, index: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|e| Error::io("no runtime for a worker", e))?;
+        Ok(Worker {
+            cx,
+            control: cx.control.clone(),
+            index,
+            bell: cx.hub.bells[index].clone(),
+            runtime,
+            nodes: Vec::new(),
+            passing: None,
+            draining: None,
+            unsettled: None,
+            exhausted: false,
+            steps: 0,
+        })
+    }
+
+    fn turn(&mut self, active: &mut usize) -> Result<()> {
+        while !self.control.is_aborted() {
+            let worked = self.step(active)?;
+            self.settle();
+            let ended = self.drain(if worked { DRAIN_ROWS } else { DRAIN_ROWS * 16 })?;
+            if ended {
+                return Ok(());
+            }
+            self.watch_memory()?;
+            if !worked && self.draining.is_none() {
+                self.report_exhaustion();
+                let bell = &self.bell;
+                self.runtime.block_on(async {
+                    // A tick that ends without a ring is as good a reason to look again.
+                    let _ = tokio::time::timeout(TICK, bell.rung()).await;
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the latest node that can do something do it.
+    fn step(&mut self, active: &mut usize) -> Result<bool> {
+        for index in (0..self.nodes.len()).rev() {
+            *active = index;
+            match self.nodes[index].step()? {
+                Step::Worked => return Ok(true),
+                Step::Idle | Step::Blocked => {}
+                Step::Barrier(barrier) => {
+                    self.passed(index, barrier)?;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn passed(&mut self, index: usize, barrier: Barrier) -> Result<()> {
+        let snapshot = self.nodes[index].snapshot();
+        let (current, nodes) = self.passing.get_or_insert_with(|| (barrier, Vec::new()));
+        if *current != barrier {
+            return Err(Error::internal(format!(
+                "barrier {barrier:?} overtook {current:?}"
+            )));
+        }
+        nodes.push(snapshot);
+        if nodes.len() == self.nodes.len()
+            && let Some((barrier, nodes)) = self.passing.take()
+        {
+            self.draining = Some(barrier);
+            self.report(Event::Barrier {
+                worker: self.index,
+                epoch: barrier.epoch,
+                nodes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Hands over frozen rows; true when the barrier was the last and all is handed over.
+    fn drain(&mut self, rows: usize) -> Result<bool> {
+        let Some(barrier) = self.draining else {
+            return Ok(false);
+        };
+        let mut result = Ok(true);
+        for node in &mut self.nodes {
+            node.tables(&mut |table| {
+                if matches!(result, Ok(true)) {
+                    result = table.drain(rows);
+                }
+            });
+        }
+        if !result? {
+            return Ok(false);
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        for node in &mut self.nodes {
+            node.tables(&mut |table| runs.extend(table.take_runs()));
+        }
+        self.draining = None;
+        self.unsettled = Some(barrier.epoch);
+        self.report(Event::Flushed {
+            worker: self.index,
+            epoch: barrier.epoch,
+            runs,
+        });
+        Ok(barrier.kind != BarrierKind::Checkpoint)
+    }
+
+    /// Lets the tables forget what they keep for a checkpoint that is saved now.
+    fn settle(&mut self) {
+        if self
+            .unsettled
+            .is_some_and(|epoch| self.control.settled() >= epoch)
+        {
+            self.unsettled = None;
+            for node in &mut self.nodes {
+                node.tables(&mut |table| table.settle());
+            }
+        }
+    }
+
+    /// Evicts state when it takes more memory than this worker's share.
+    fn watch_memory(&mut self) -> Result<()> {
+        self.steps += 1;
+        if self.cx.store.is_none() || self.steps < MEMORY_CHECK_STEPS {
+            return Ok(());
+        }
+        self.steps = 0;
+        let mut bytes = 0;
+        for node in &mut self.nodes {
+            node.tables(&mut |table| bytes += table.bytes());
+        }
+        let mut excess = bytes.saturating_sub(self.cx.state_bytes);
+        let mut result = Ok(());
+        for node in &mut self.nodes {
+            node.tables(&mut |table| {
+                if excess > 0 && result.is_ok() {
+                    match table.evict(excess) {
+                        Ok(freed) => excess = excess.saturating_sub(freed),
+                        Err(e) => result = Err(e),
+                    }
+                }
+            });
+        }
+        result
+    }
+
+    fn report_exhaustion(&mut self) {
+        if self.exhausted {
+            return;
+        }
+        let mut ended = true;
+        for node in &mut self.nodes {
+            ended &= node.exhausted().unwrap_or(true);
+        }
+        if ended {
+            self.exhausted = true;
+            self.report(Event::Exhausted { worker: self.index });
+        }
+    }
+
+    fn report(&self, event: Event) {
+        // The supervisor is only gone when the job has ended.
+        let _ = self.cx.events.send(event);
+    }
+}
