@@ -1,1 +1,5 @@
-//! Part of Millstream.
+//! What a Millstream user writes with.
+
+pub mod job;
+pub mod keyed;
+pub mod stream;

@@ -1,2 +1,4 @@
 //! Checkpoints.
+pub mod coordinator;
+pub mod directory;
 pub mod manifest;

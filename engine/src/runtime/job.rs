@@ -3,7 +3,6 @@
 use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::data::{Data, Key, Keyed, Origin};
 use crate::error::{Error, Result};
@@ -16,7 +15,7 @@ use crate::runtime::chain::{Pipe, Root};
 use crate::runtime::inputs::Inputs;
 use crate::runtime::node::{Node, Stage};
 use crate::runtime::operator_node::OperatorNode;
-use crate::runtime::source_root::SourceRoot;
+use crate::runtime::source_root::{QUARANTINE_PORT, SourceRoot};
 use crate::runtime::terminal::Terminal;
 use crate::runtime::terminal::branch::BranchTerminal;
 use crate::runtime::terminal::exchange::ExchangeTerminal;
@@ -76,7 +75,6 @@ pub(crate) struct SinkPart {
     pub(crate) kind: String,
     pub(crate) recover: Box<dyn Fn(&RecoverSink<'_>) -> Result<()> + Send + Sync>,
     pub(crate) directory: Option<PathBuf>,
-    pub(crate) written: Arc<AtomicU64>,
 }
 
 /// How a sink is brought to what the checkpoint says.
@@ -118,6 +116,7 @@ impl JobGraph {
     {
         let node = self.plan.node(format!("source {}", part.id), None);
         self.name(Role::Source, part, node);
+        self.plan.feed((node, QUARANTINE_PORT));
         let source = Arc::new(source);
         let (lister, reader) = (source.clone(), source.clone());
         self.sources.push(SourcePart {
@@ -202,14 +201,12 @@ impl JobGraph {
     {
         let number = self.sinks.len();
         let sink = Arc::new(sink);
-        let written = Arc::new(AtomicU64::new(0));
         let recover = sink.clone();
         self.sinks.push(SinkPart {
             id: part.id.to_owned(),
             kind: part.kind.to_owned(),
             recover: Box::new(move |start| recover_sink(&*recover, start)),
             directory: sink.directory(),
-            written: written.clone(),
         });
         let id = part.id.to_owned();
         let node = self.attach(pipe, &format!("sink {id}"), move |builder, _| {
@@ -225,12 +222,7 @@ impl JobGraph {
                 .open(slot, restored)
                 .map_err(|e| e.at(format!("sink `{id}`")))?;
             let queue = writer::start(builder, &id, number, writer)?;
-            Ok(SinkTerminal::new(
-                number,
-                sink.clone(),
-                queue,
-                written.clone(),
-            ))
+            Ok(SinkTerminal::new(number, sink.clone(), queue))
         });
         self.name(Role::Sink, part, node);
     }
@@ -316,13 +308,6 @@ impl JobGraph {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn written(&self) -> Vec<(String, u64)> {
-        let sinks = self.sinks.iter();
-        sinks
-            .map(|s| (s.id.clone(), s.written.load(Ordering::Relaxed)))
-            .collect()
     }
 
     /// Shows the record at a place of a source by reading it once more.

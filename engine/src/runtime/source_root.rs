@@ -37,6 +37,13 @@ impl<S, F> SourceRoot<S, F> {
     }
 }
 
+impl<S, F> SourceRoot<S, F> {
+    /// The source's node in the plan.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+}
+
 impl<S, F> Clone for SourceRoot<S, F> {
     fn clone(&self) -> Self {
         SourceRoot {

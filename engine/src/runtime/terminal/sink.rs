@@ -2,7 +2,6 @@
 //! a thread beside it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::data::{Data, Origin, Progress};
 use crate::error::{Error, Result};
@@ -21,19 +20,13 @@ pub struct SinkTerminal<T: Data, S: Sink<T>> {
     number: usize,
     pending: u64,
     sent: u64,
-    written: Arc<AtomicU64>,
 }
 
 const CHUNK_BYTES: usize = 64 << 10;
 
 impl<T: Data, S: Sink<T>> SinkTerminal<T, S> {
-    /// The worker's end of sink `number`. `written` counts the records of all workers.
-    pub fn new(
-        number: usize,
-        sink: Arc<S>,
-        queue: WriterQueue<S::Chunk>,
-        written: Arc<AtomicU64>,
-    ) -> Self {
+    /// The worker's end of sink `number`.
+    pub fn new(number: usize, sink: Arc<S>, queue: WriterQueue<S::Chunk>) -> Self {
         SinkTerminal {
             sink,
             chunk: S::Chunk::default(),
@@ -42,13 +35,11 @@ impl<T: Data, S: Sink<T>> SinkTerminal<T, S> {
             number,
             pending: 0,
             sent: 0,
-            written,
         }
     }
 
     fn send(&mut self) {
         if self.pending > 0 {
-            self.written.fetch_add(self.pending, Ordering::Relaxed);
             self.sent += self.pending;
             self.pending = 0;
             let chunk = std::mem::take(&mut self.chunk);

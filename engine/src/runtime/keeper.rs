@@ -1,0 +1,87 @@
+//! The thread that keeps the state: writes it to RocksDB, saves checkpoints, commits manifests,
+//! removes what is no longer needed. Disk waits happen here, never on a worker.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::checkpoint::directory::CheckpointDir;
+use crate::checkpoint::manifest::{Manifest, StateEntry};
+use crate::error::{Error, Result};
+use crate::runtime::event::{Event, Failure};
+use crate::state::rocks::Store;
+use crate::state::run::Run;
+
+/// What the supervisor asks of the keeper.
+pub(crate) enum Order {
+    /// Write what the workers handed over and save the state of the epoch.
+    Save { epoch: u64, runs: Vec<Run> },
+    /// The commit point of the epoch.
+    Commit(Box<Manifest>),
+    /// Remove what is older than this epoch.
+    CollectGarbage { before: u64 },
+}
+
+/// Obeys orders until there are no more.
+pub(crate) fn run(
+    mut dir: CheckpointDir,
+    store: &Arc<Store>,
+    restored: Option<StateEntry>,
+    orders: &Receiver<Order>,
+    events: &Sender<Event>,
+    saved: impl Fn(u64),
+) {
+    let mut previous = restored;
+    for order in orders {
+        let done = obey(&mut dir, store, &mut previous, order, &saved);
+        let failed = done.is_err();
+        let event = done.unwrap_or_else(|error| {
+            Event::Failed(Box::new(Failure {
+                error: error.at("checkpoint"),
+                record: None,
+            }))
+        });
+        let _ = events.send(event);
+        if failed {
+            return;
+        }
+    }
+}
+
+fn obey(
+    dir: &mut CheckpointDir,
+    store: &Store,
+    previous: &mut Option<StateEntry>,
+    order: Order,
+    saved: impl Fn(u64),
+) -> Result<Event> {
+    match order {
+        Order::Save { epoch, mut runs } => {
+            runs.iter_mut().for_each(Run::sort);
+            fail::fail_point!("rocks.write", |_| Err(injected("rocks.write")));
+            store.write(&runs)?;
+            drop(runs);
+            let target = dir.new_epoch_dir(epoch)?;
+            fail::fail_point!("rocks.flush", |_| Err(injected("rocks.flush")));
+            store.checkpoint(&target)?;
+            saved(epoch);
+            let state = dir.seal(epoch, &target, previous.as_ref())?;
+            *previous = Some(state.clone());
+            Ok(Event::StateSealed { epoch, state })
+        }
+        Order::Commit(manifest) => {
+            dir.commit(&manifest)?;
+            Ok(Event::Committed {
+                epoch: manifest.epoch,
+            })
+        }
+        Order::CollectGarbage { before } => {
+            dir.collect_garbage(before)?;
+            Ok(Event::CollectedGarbage { epoch: before })
+        }
+    }
+}
+
+fn injected(point: &str) -> Error {
+    Error::io(point, std::io::Error::other("injected failure"))
+}
