@@ -25,10 +25,13 @@ use crate::state::table::TableContext;
 /// One end to the other: (edge, feeder, sending worker, receiving worker).
 type Route = (EdgeId, u32, usize, usize);
 
+/// Tells a writer that an epoch is committed.
+type CommitWriter = Box<dyn Fn(u64) + Send>;
+
 /// What the workers of a running job meet in: queues, bells, writers.
 pub struct Hub {
     channels: Mutex<BTreeMap<Route, Box<dyn Any + Send>>>,
-    commits: Mutex<Vec<Box<dyn Fn(u64) + Send>>>,
+    commits: Mutex<Vec<CommitWriter>>,
     /// Joined when the job ends.
     pub(crate) writers: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// One for each worker.

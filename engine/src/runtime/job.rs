@@ -47,11 +47,15 @@ pub struct Part<'a> {
     pub made_at: &'static Location<'static>,
 }
 
+type ListSplits = Box<dyn Fn() -> Result<Vec<String>> + Send + Sync>;
+type DescribeRecord = Box<dyn Fn(&ReadAgain<'_>) -> Option<String> + Send + Sync>;
+type RecoverPart = Box<dyn Fn(&RecoverSink<'_>) -> Result<()> + Send + Sync>;
+
 pub(crate) struct SourcePart {
     pub(crate) id: String,
     pub(crate) node: NodeId,
-    pub(crate) splits: Box<dyn Fn() -> Result<Vec<String>> + Send + Sync>,
-    pub(crate) describe: Box<dyn Fn(&ReadAgain<'_>) -> Option<String> + Send + Sync>,
+    pub(crate) splits: ListSplits,
+    pub(crate) describe: DescribeRecord,
 }
 
 /// A record to read once more, so that a failure can show it.
@@ -72,8 +76,7 @@ pub(crate) struct OperatorPart {
 
 pub(crate) struct SinkPart {
     pub(crate) id: String,
-    pub(crate) kind: String,
-    pub(crate) recover: Box<dyn Fn(&RecoverSink<'_>) -> Result<()> + Send + Sync>,
+    pub(crate) recover: RecoverPart,
     pub(crate) directory: Option<PathBuf>,
 }
 
@@ -204,7 +207,6 @@ impl JobGraph {
         let recover = sink.clone();
         self.sinks.push(SinkPart {
             id: part.id.to_owned(),
-            kind: part.kind.to_owned(),
             recover: Box::new(move |start| recover_sink(&*recover, start)),
             directory: sink.directory(),
         });

@@ -1,13 +1,12 @@
 //! The thread that keeps the state: writes it to RocksDB, saves checkpoints, commits manifests,
 //! removes what is no longer needed. Disk waits happen here, never on a worker.
 
-use std::sync::Arc;
-
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::checkpoint::directory::CheckpointDir;
+use crate::checkpoint::fail_points::reach;
 use crate::checkpoint::manifest::{Manifest, StateEntry};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::runtime::event::{Event, Failure};
 use crate::state::rocks::Store;
 use crate::state::run::Run;
@@ -24,8 +23,8 @@ pub(crate) enum Order {
 
 /// Obeys orders until there are no more.
 pub(crate) fn run(
-    mut dir: CheckpointDir,
-    store: &Arc<Store>,
+    dir: &CheckpointDir,
+    store: &Store,
     restored: Option<StateEntry>,
     orders: &Receiver<Order>,
     events: &Sender<Event>,
@@ -33,7 +32,7 @@ pub(crate) fn run(
 ) {
     let mut previous = restored;
     for order in orders {
-        let done = obey(&mut dir, store, &mut previous, order, &saved);
+        let done = obey(dir, store, &mut previous, order, &saved);
         let failed = done.is_err();
         let event = done.unwrap_or_else(|error| {
             Event::Failed(Box::new(Failure {
@@ -49,7 +48,7 @@ pub(crate) fn run(
 }
 
 fn obey(
-    dir: &mut CheckpointDir,
+    dir: &CheckpointDir,
     store: &Store,
     previous: &mut Option<StateEntry>,
     order: Order,
@@ -58,14 +57,14 @@ fn obey(
     match order {
         Order::Save { epoch, mut runs } => {
             runs.iter_mut().for_each(Run::sort);
-            fail::fail_point!("rocks.write", |_| Err(injected("rocks.write")));
+            reach("rocks.write")?;
             store.write(&runs)?;
             drop(runs);
             let target = dir.new_epoch_dir(epoch)?;
-            fail::fail_point!("rocks.flush", |_| Err(injected("rocks.flush")));
+            reach("rocks.flush")?;
             store.checkpoint(&target)?;
             saved(epoch);
-            let state = dir.seal(epoch, &target, previous.as_ref())?;
+            let state = dir.seal(&target, previous.as_ref())?;
             *previous = Some(state.clone());
             Ok(Event::StateSealed { epoch, state })
         }
@@ -80,8 +79,4 @@ fn obey(
             Ok(Event::CollectedGarbage { epoch: before })
         }
     }
-}
-
-fn injected(point: &str) -> Error {
-    Error::io(point, std::io::Error::other("injected failure"))
 }

@@ -341,7 +341,7 @@ impl<'a> Supervisor<'a> {
             std::thread::Builder::new()
                 .name("keeper".to_owned())
                 .spawn_scoped(scope, move || {
-                    keeper::run(dir, store, restored, &orders, &cx.events, saved);
+                    keeper::run(&dir, store, restored, &orders, &cx.events, saved);
                 })
                 .map_err(spawned)?;
         }
