@@ -29,7 +29,7 @@ impl Operator for Counts {
         outcome.processed += 1;
         let seen = self.seen.entry(record.key).or_default();
         seen.push(record);
-        if seen.len() % self.every == 0 {
+        if seen.len().is_multiple_of(self.every) {
             let from = seen.len().saturating_sub(self.n);
             outcome.emit(over(&seen[from..], 0));
         }

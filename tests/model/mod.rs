@@ -260,6 +260,9 @@ pub struct Outcome {
     pub watermarks: Vec<i64>,
 }
 
+/// What a reader of all results holds: `(key, start, end) -> (count, sum, min, max)`.
+pub type Table = BTreeMap<(u32, i64, i64), (u64, i128, i64, i64)>;
+
 impl Outcome {
     /// The results of each key in the order of their emission.
     pub fn per_key(&self) -> BTreeMap<u32, Vec<Out>> {
@@ -270,10 +273,9 @@ impl Outcome {
         keys
     }
 
-    /// What a reader who keeps the last value per key and bounds holds in the end, as
-    /// `(key, start, end) -> (count, sum, min, max)`. For windows in event time: count windows may
-    /// share their bounds.
-    pub fn table(&self) -> BTreeMap<(u32, i64, i64), (u64, i128, i64, i64)> {
+    /// What a reader who keeps the last value per key and bounds holds in the end. For windows in
+    /// event time; count windows may share their bounds.
+    pub fn table(&self) -> Table {
         table(&self.outs)
     }
 
@@ -288,8 +290,8 @@ impl Outcome {
 }
 
 /// See [`Outcome::table`]; panics when a retraction does not name what is held.
-pub fn table(outs: &[Out]) -> BTreeMap<(u32, i64, i64), (u64, i128, i64, i64)> {
-    let mut held = BTreeMap::new();
+pub fn table(outs: &[Out]) -> Table {
+    let mut held = Table::new();
     for out in outs {
         let window = (out.key, out.start, out.end);
         let value = (out.count, out.sum, out.min, out.max);

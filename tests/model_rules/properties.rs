@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::NONE;
 use crate::model::traces::{self, Case, Interleaving};
-use crate::model::{Gap, Kind, Outcome, Pane, Step, Trace, Windows, differences, run};
+use crate::model::{Gap, Kind, Outcome, Pane, Step, Table, Trace, Windows, differences, run};
 
 fn records(trace: &Trace) -> Vec<(u32, i64, i64)> {
     let steps = trace.steps.iter();
@@ -19,8 +19,6 @@ fn records(trace: &Trace) -> Vec<(u32, i64, i64)> {
         })
         .collect()
 }
-
-type Table = BTreeMap<(u32, i64, i64), (u64, i128, i64, i64)>;
 
 fn add(table: &mut Table, window: (u32, i64, i64), value: i64) {
     let entry = table.entry(window).or_insert((0, 0, i64::MAX, i64::MIN));
