@@ -1,6 +1,8 @@
 //! The recomputation of the flights job held against figures that a script in another language
 //! worked out of the same file, and against a file small enough to do by hand.
 
+#![expect(clippy::expect_used, reason = "helpers of tests may panic")]
+
 mod flights_oracle;
 
 use std::fs::File;

@@ -84,3 +84,24 @@ fn o10_nothing_is_late_for_what_goes_by_arrival() {
     assert_eq!(outcome.outs[2].sum, 151);
     assert_eq!((outcome.outs[2].min, outcome.outs[2].max), (1, 100));
 }
+
+#[test]
+fn w6_the_end_brings_what_is_left_over_by_end_then_start() {
+    let steps = [
+        record(0, 0, 9, 0),
+        record(0, 1, 8, 0),
+        record(0, 2, 9, 0),
+        record(0, 2, 3, 0),
+    ];
+    let windows = Windows::CountTumbling {
+        n: 3,
+        partial: true,
+    };
+    let outcome = run(&trace(0, &steps), windows, 0);
+    let order: Vec<(u32, i64, i64)> = outcome
+        .outs
+        .iter()
+        .map(|out| (out.key, out.start, out.end))
+        .collect();
+    assert_eq!(order, [(1, 8, 9), (2, 3, 10), (0, 9, 10)]);
+}

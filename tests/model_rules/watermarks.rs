@@ -40,6 +40,9 @@ fn t2_watermark_is_the_minimum_over_the_splits() {
 #[test]
 fn t3_watermark_never_goes_back() {
     check_watermarks(1, 2, &[at(10), at(3), at(12)], &[7, 7, 9, END]);
+    // Nor does a split's own, while another one holds the operator's back.
+    let waits_for_the_second = [tick(0, 10), tick(0, 3), tick(1, 20)];
+    check_watermarks(2, 0, &waits_for_the_second, &[NONE, NONE, 9, END]);
     let comes_back_behind = [
         tick(0, 100),
         tick(1, 10),
