@@ -1,0 +1,48 @@
+//! How many records there are.
+
+use super::Accumulator;
+
+/// Made by [`count`].
+#[derive(Clone, Copy, Debug)]
+pub struct Count;
+
+/// How many records there are.
+pub fn count() -> Count {
+    Count
+}
+
+impl<T> Accumulator<T> for Count {
+    type Input = ();
+    type State = u64;
+    type Output = u64;
+
+    #[inline]
+    fn input(&self, _record: &T) {}
+
+    fn init(&self) -> u64 {
+        0
+    }
+
+    #[inline]
+    fn add(&self, state: &mut u64, (): ()) {
+        *state += 1;
+    }
+
+    fn merge(&self, state: &mut u64, other: &u64) {
+        *state += other;
+    }
+
+    fn finish(&self, state: &u64) -> u64 {
+        *state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts() {
+        assert_eq!(super::super::laws::hold(&count(), &["a", "b", "c"]), 3);
+    }
+}

@@ -1,0 +1,83 @@
+//! What is computed over the records of a window or a key.
+//!
+//! An accumulator takes out of each record what it needs ([`input`](Accumulator::input)): only
+//! that travels to the worker that owns the key. Results must not depend on the order in which
+//! partial states are merged (rule F7): sums and means of integers are exact, quantiles come from
+//! a sketch whose merge only adds counts, ties are broken by the values.
+
+use millstream_engine::data::{Data, Wire};
+
+mod count;
+mod custom;
+mod extreme;
+mod mean;
+mod number;
+mod quantile;
+mod sum;
+mod tuple;
+
+pub use count::{Count, count};
+pub use custom::{Custom, custom};
+pub use extreme::{Comparable, Max, Min, max, min};
+pub use mean::{Mean, mean};
+pub use number::Number;
+pub use quantile::{Quantile, Sketch, quantile};
+pub use sum::{Sum, sum};
+
+/// Computes something over records of type `T`.
+pub trait Accumulator<T>: Send + Sync + 'static {
+    /// What of a record it needs.
+    type Input: Data;
+    /// What it keeps.
+    type State: Wire;
+    /// What comes out.
+    type Output: Data;
+
+    /// Takes out of a record what it needs.
+    fn input(&self, record: &T) -> Self::Input;
+
+    /// The state before any record.
+    fn init(&self) -> Self::State;
+
+    /// Adds a record.
+    fn add(&self, state: &mut Self::State, input: Self::Input);
+
+    /// Adds the records of another state. The order of additions and merges must not matter.
+    fn merge(&self, state: &mut Self::State, other: &Self::State);
+
+    /// The result over at least one record.
+    fn finish(&self, state: &Self::State) -> Self::Output;
+}
+
+#[cfg(test)]
+pub(crate) mod laws {
+    //! What every accumulator must keep to.
+
+    use super::Accumulator;
+    use std::fmt::Debug;
+
+    /// However records are split up and merged, the result is the same; returns it.
+    pub(crate) fn hold<T, A>(accumulator: &A, records: &[T]) -> A::Output
+    where
+        A: Accumulator<T>,
+        A::Output: PartialEq + Debug,
+    {
+        let gather = |part: &[T]| {
+            let mut state = accumulator.init();
+            for record in part {
+                accumulator.add(&mut state, accumulator.input(record));
+            }
+            state
+        };
+        let expected = accumulator.finish(&gather(records));
+        for cut in 0..=records.len() {
+            let (left, right) = records.split_at(cut);
+            for (a, b) in [(left, right), (right, left)] {
+                let mut state = gather(a);
+                accumulator.merge(&mut state, &gather(b));
+                assert_eq!(accumulator.finish(&state), expected, "cut at {cut}");
+            }
+        }
+        expected
+    }
+}
