@@ -3,4 +3,6 @@
 pub mod accumulator;
 pub mod job;
 pub mod keyed;
+mod running;
 pub mod stream;
+pub mod window;

@@ -228,6 +228,14 @@ impl<'a> NodeBuilder<'a> {
         Ok((!channels.is_empty()).then(|| PortOutlet::new(channels)))
     }
 
+    /// Whether anybody reads a port.
+    pub fn is_read(&self, port: PortId) -> bool {
+        self.cx
+            .ports
+            .get(&port)
+            .is_some_and(|p| !p.edges.is_empty())
+    }
+
     /// An output that is the one feeder of a port.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::data::{Data, Key, Keyed, Origin};
 use crate::error::{Error, Result};
@@ -238,7 +238,7 @@ impl JobGraph {
         pipe: P,
         keyed: Keying<
             impl Fn(&P::Item) -> K + Send + Sync + 'static,
-            impl Fn(P::Item) -> M + Send + Sync + 'static,
+            impl Fn(P::Item, bool) -> M + Send + Sync + 'static,
         >,
         tables: &[(&'static str, u8)],
         open: impl Fn(&mut OperatorSetup<'_>) -> Result<O> + Send + Sync + 'static,
@@ -253,14 +253,14 @@ impl JobGraph {
     {
         let edge = self.plan.edge();
         let (key, payload) = (Arc::new(keyed.key), Arc::new(keyed.payload));
+        let side_output: Arc<OnceLock<PortId>> = Arc::default();
+        let side = side_output.clone();
         self.attach(pipe, part.id, move |builder, _| {
             let channels = builder.exchange_out::<Keyed<K, M>>(edge)?;
-            Ok(ExchangeTerminal::new(
-                edge,
-                channels,
-                key.clone(),
-                payload.clone(),
-            ))
+            let keep = side.get().is_some_and(|&port| builder.is_read(port));
+            let payload = payload.clone();
+            let payload = Arc::new(move |record| payload(record, keep));
+            Ok(ExchangeTerminal::new(edge, channels, key.clone(), payload))
         });
         let id = part.id.to_owned();
         let node = self.plan.node(format!("operator {id}"), None);
@@ -286,6 +286,7 @@ impl JobGraph {
         };
         self.plan.feed(outputs.first);
         self.plan.feed(outputs.second);
+        side_output.get_or_init(|| outputs.second);
         outputs
     }
 
@@ -323,7 +324,8 @@ impl JobGraph {
 pub struct Keying<F, G> {
     /// The key of a record.
     pub key: F,
-    /// What the operator needs of it.
+    /// What the operator needs of it; and whether it needs the whole record, because its side
+    /// output is read.
     pub payload: G,
 }
 

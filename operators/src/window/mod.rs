@@ -1,0 +1,20 @@
+//! Windows: what cuts a keyed stream into pieces, and what comes out.
+//!
+//! *When* is one file ([`Tumbling`], [`Sliding`], [`Session`], [`Count`]), *what* another
+//! ([`crate::accumulator`]); one operator for each way of cutting joins them.
+
+mod count;
+mod merged;
+mod result;
+mod session;
+pub mod slices;
+mod spec;
+mod stream;
+mod time;
+mod timers;
+
+pub use result::{
+    Change, CountWindow, Late, Pane, SessionWindow, TimeWindow, Timing, WindowInput, Windowed,
+};
+pub use spec::{Count, Session, Sliding, TimeCut, Tumbling};
+pub use stream::{WindowOut, WindowSpec, WindowedStream};

@@ -1,0 +1,310 @@
+//! Session windows (rules W4, W5): records of a key that follow each other within a gap.
+
+use std::sync::Arc;
+
+use millstream_engine::data::{Data, Key, Keyed, Timestamp};
+use millstream_engine::error::Result;
+use millstream_engine::graph::operator::{
+    AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
+};
+use millstream_engine::state::table::{StateTable, Table};
+use serde::{Deserialize, Serialize};
+
+use crate::accumulator::Accumulator;
+use crate::window::result::{Change, Late, Pane, SessionWindow, Timing, WindowInput, Windowed};
+use crate::window::timers::Timers;
+
+/// The tables of [`Sessions`], with the version of their values.
+pub(crate) const TABLES: [(&str, u8); 2] = [("sessions", 1), ("timers", 1)];
+
+/// A record on its way to its session: with the gap that it asks for.
+pub type SessionInput<I, T> = (WindowInput<I, T>, i64);
+
+/// The operator behind session windows.
+pub struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
+    lateness: i64,
+    accumulator: Arc<A>,
+    /// Key -> its live sessions.
+    sessions: Table<K, Live<A::State>>,
+    timers: Timers<K>,
+    results: Output<Windowed<K, SessionWindow, A::Output>>,
+    late: Output<Late<K, T>>,
+    processed: u64,
+    late_count: u64,
+}
+
+/// The live sessions of a key, which do not touch each other.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Live<S> {
+    sessions: Vec<Session<S>>,
+    /// The time that a timer is set for; others that were set have lost their meaning.
+    armed: Timestamp,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Session<S> {
+    start: Timestamp,
+    last: Timestamp,
+    /// The last instant at which a record still belongs to it.
+    reach: Timestamp,
+    state: S,
+    /// The timing of its latest pane, unless that was taken back.
+    emitted: Option<Timing>,
+    /// How many panes it has had, those taken back included.
+    panes: u32,
+}
+
+impl<S> Session<S> {
+    fn window(&self) -> SessionWindow {
+        SessionWindow {
+            start: self.start,
+            last: self.last,
+            end: self.reach + 1,
+        }
+    }
+
+    /// When something is to be done about it: it fires, then it is forgotten.
+    fn due(&self, lateness: i64) -> Timestamp {
+        match self.emitted {
+            None => self.reach,
+            Some(_) => self.reach + lateness,
+        }
+    }
+}
+
+impl<K, T, A> Sessions<K, T, A>
+where
+    K: Key,
+    T: Data,
+    A: Accumulator<T>,
+{
+    /// The operator as the checkpoint left it. `gap` is about how long gaps are.
+    ///
+    /// # Errors
+    /// When the plan does not fit.
+    pub fn open(
+        setup: &mut OperatorSetup<'_>,
+        gap: i64,
+        lateness: i64,
+        accumulator: Arc<A>,
+    ) -> Result<Self> {
+        let [(sessions, v1), (timers, v2)] = TABLES;
+        Ok(Sessions {
+            lateness,
+            accumulator,
+            sessions: setup.table(sessions, v1),
+            timers: Timers::new(setup.table(timers, v2), gap.saturating_add(lateness)),
+            results: setup.output(0)?,
+            late: setup.output(1)?,
+            processed: 0,
+            late_count: 0,
+        })
+    }
+
+    fn take(
+        &mut self,
+        record: Keyed<K, SessionInput<A::Input, T>>,
+        watermark: Timestamp,
+    ) -> Result<()> {
+        let Keyed {
+            time,
+            hash,
+            key,
+            payload: (input, gap),
+            ..
+        } = record;
+        let reach = time + gap;
+        let slice = self.sessions.slice(0);
+        // F2: refused if no live session is near and its own would be finalised already.
+        let finalised = reach + self.lateness <= watermark;
+        let near = |s: &Session<A::State>| time <= s.reach && s.start <= reach;
+        if finalised {
+            let known = self.sessions.get(slice, hash, &key)?;
+            if !known.is_some_and(|live| live.sessions.iter().any(near)) {
+                self.refuse(key, time, input);
+                return Ok(());
+            }
+        }
+        self.processed += 1;
+        let live = self.sessions.upsert(slice, hash, &key, || Live {
+            sessions: Vec::new(),
+            armed: Timestamp::MAX,
+        })?;
+        let accumulator = &*self.accumulator;
+        if let [only] = live.sessions.as_mut_slice()
+            && only.emitted.is_none()
+            && near(only)
+            && only.reach.max(reach) > watermark
+        {
+            // The usual case: its timer is found too early then, and set anew.
+            only.start = only.start.min(time);
+            only.last = only.last.max(time);
+            only.reach = only.reach.max(reach);
+            accumulator.add(&mut only.state, input.input);
+            return Ok(());
+        }
+        let (touched, others): (Vec<_>, Vec<_>) = live.sessions.drain(..).partition(near);
+        live.sessions = others;
+        let mut grown = Session {
+            start: time,
+            last: time,
+            reach,
+            state: accumulator.init(),
+            emitted: None,
+            panes: 0,
+        };
+        accumulator.add(&mut grown.state, input.input);
+        let mut retracted = Vec::new();
+        for old in touched {
+            let unchanged = old.start <= time && time <= old.last && reach <= old.reach;
+            if let Some(timing) = old.emitted {
+                if unchanged {
+                    grown.emitted = Some(timing);
+                } else {
+                    retracted.push(emitted(accumulator, &key, &old, timing, Change::Retract));
+                }
+            }
+            grown.start = grown.start.min(old.start);
+            grown.last = grown.last.max(old.last);
+            grown.reach = grown.reach.max(old.reach);
+            grown.panes = grown.panes.max(old.panes);
+            let added = std::mem::replace(&mut grown.state, old.state);
+            accumulator.merge(&mut grown.state, &added);
+        }
+        retracted.sort_by_key(|r| (r.window.end, r.window.start));
+        for result in retracted {
+            self.results.emit(result.window.end - 1, result);
+        }
+        if grown.reach <= watermark {
+            // F4: its time has come already, so it fires at once.
+            grown.panes += 1;
+            grown.emitted = Some(Timing::Late);
+            let result = emitted(accumulator, &key, &grown, Timing::Late, Change::Insert);
+            self.results.emit(result.window.end - 1, result);
+        }
+        let due = grown.due(self.lateness);
+        live.sessions.push(grown);
+        if due < live.armed {
+            live.armed = due;
+            self.timers.set(due, hash, &key)?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, key: K, time: Timestamp, input: WindowInput<A::Input, T>) {
+        self.late_count += 1;
+        if let Some(whole) = input.whole {
+            let record = *whole;
+            self.late.emit(time, Late { key, time, record });
+        }
+    }
+
+    /// A timer has come: fires and forgets what is due of a key, and sets the next timer.
+    fn handle(&mut self, time: Timestamp, hash: u32, key: &K, watermark: Timestamp) -> Result<()> {
+        let slice = self.sessions.slice(0);
+        let Some(live) = self.sessions.get(slice, hash, key)? else {
+            return Ok(());
+        };
+        if live.armed != time {
+            return Ok(());
+        }
+        let Some(live) = self.sessions.get_mut(slice, hash, key)? else {
+            return Ok(());
+        };
+        live.sessions.sort_by_key(|s| (s.reach, s.start));
+        for session in &mut live.sessions {
+            if session.emitted.is_none() && session.reach <= watermark {
+                session.panes += 1;
+                session.emitted = Some(Timing::OnTime);
+                let result = emitted(
+                    &*self.accumulator,
+                    key,
+                    session,
+                    Timing::OnTime,
+                    Change::Insert,
+                );
+                self.results.emit(result.window.end - 1, result);
+            }
+        }
+        live.sessions
+            .retain(|s| s.reach + self.lateness > watermark);
+        let next = live.sessions.iter().map(|s| s.due(self.lateness)).min();
+        live.armed = next.unwrap_or(Timestamp::MAX);
+        match next {
+            Some(due) => self.timers.set(due, hash, key),
+            None => self.sessions.remove(slice, hash, key).map(|_| ()),
+        }
+    }
+}
+
+fn emitted<K: Key, T, A: Accumulator<T>>(
+    accumulator: &A,
+    key: &K,
+    session: &Session<A::State>,
+    timing: Timing,
+    change: Change,
+) -> Windowed<K, SessionWindow, A::Output> {
+    Windowed {
+        key: key.clone(),
+        window: session.window(),
+        pane: Pane {
+            timing,
+            number: session.panes.saturating_sub(1),
+        },
+        change,
+        value: accumulator.finish(&session.state),
+    }
+}
+
+impl<K, T, A> Operator for Sessions<K, T, A>
+where
+    K: Key,
+    T: Data,
+    A: Accumulator<T>,
+{
+    type In = Keyed<K, SessionInput<A::Input, T>>;
+
+    fn on_records(&mut self, records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+        for record in records {
+            self.take(record, cx.watermark)?;
+        }
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, cx: &OperatorContext) -> Result<Flow> {
+        let pause_at = self.results.emitted() + EMIT_MAX as u64;
+        while let Some((time, keys)) = self.timers.take_due(cx.watermark)? {
+            for (hash, key) in keys {
+                self.handle(time, hash, &key, cx.watermark)?;
+            }
+            if self.results.emitted() >= pause_at {
+                return Ok(Flow::Again);
+            }
+        }
+        self.timers.drop_past(cx.watermark)?;
+        Ok(Flow::Done)
+    }
+
+    fn due(&self) -> Timestamp {
+        self.timers.due()
+    }
+
+    fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn StateTable)) {
+        visit(&mut self.sessions);
+        visit(self.timers.table());
+    }
+
+    fn outputs(&mut self, visit: &mut dyn FnMut(&mut dyn AnyOutput)) {
+        visit(&mut self.results);
+        visit(&mut self.late);
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        // A late record is refused by the one session that it would have begun.
+        vec![
+            ("processed", self.processed),
+            ("late", self.late_count),
+            ("refused", self.late_count),
+        ]
+    }
+}

@@ -1,0 +1,441 @@
+//! Tumbling and sliding windows, kept by slice.
+//!
+//! A record goes into one slice; a window is merged from its slices when it fires. Firing walks
+//! slices, not a timer for each key; a slice is dropped whole.
+
+use std::sync::Arc;
+
+use millstream_engine::data::{Data, Key, Keyed, Timestamp};
+use millstream_engine::error::Result;
+use millstream_engine::graph::operator::{
+    AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
+};
+use millstream_engine::state::table::{SliceId, StateTable, Table};
+
+use crate::accumulator::Accumulator;
+use crate::window::merged::Merged;
+use crate::window::result::{Change, Late, Pane, TimeWindow, Timing, WindowInput, Windowed};
+use crate::window::slices::{Slice, Slices};
+
+/// The tables of [`TimeWindows`], with the version of their values.
+pub(crate) const TABLES: [(&str, u8); 2] = [("slices", 1), ("panes", 1)];
+
+/// The operator behind tumbling and sliding windows.
+pub struct TimeWindows<K: Key, T: Data, A: Accumulator<T>> {
+    windows: Slices,
+    lateness: i64,
+    accumulator: Arc<A>,
+    /// Slice start -> key -> what the key's records in the slice come to.
+    slices: Table<K, A::State>,
+    /// Window end -> key -> the number of the key's next pane. Only keys with late panes.
+    panes: Table<K, u32>,
+    results: Output<Windowed<K, TimeWindow, A::Output>>,
+    late: Output<Late<K, T>>,
+    current: Option<Current>,
+    /// Every window that ends at or before this watermark plus 1 has fired.
+    fired: Timestamp,
+    firing: Option<Firing<K, A::State>>,
+    due: Timestamp,
+    counts: Counts,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    processed: u64,
+    late: u64,
+    refused: u64,
+    outside: u64,
+}
+
+/// The slice that the last record went into.
+#[derive(Clone, Copy)]
+struct Current {
+    slice: Slice,
+    id: SliceId,
+    /// While the watermark is below this, no window of the slice has fired: no record that goes
+    /// into it is late.
+    on_time_below: Timestamp,
+}
+
+/// A window that is being given out.
+struct Firing<K, S> {
+    window: TimeWindow,
+    from: From<K, S>,
+}
+
+enum From<K, S> {
+    /// The one slice it is made of, from this row on.
+    Slice(SliceId, u32),
+    /// Merged from several slices.
+    Merged(std::vec::IntoIter<(K, S)>),
+}
+
+impl<K, T, A> TimeWindows<K, T, A>
+where
+    K: Key,
+    T: Data,
+    A: Accumulator<T>,
+{
+    /// The operator as the checkpoint left it.
+    ///
+    /// # Errors
+    /// When the plan does not fit.
+    pub fn open(
+        setup: &mut OperatorSetup<'_>,
+        windows: Slices,
+        lateness: i64,
+        accumulator: Arc<A>,
+    ) -> Result<Self> {
+        let [(slices, v1), (panes, v2)] = TABLES;
+        let mut operator = TimeWindows {
+            windows,
+            lateness,
+            accumulator,
+            slices: setup.table(slices, v1),
+            panes: setup.table(panes, v2),
+            results: setup.output(0)?,
+            late: setup.output(1)?,
+            current: None,
+            fired: setup.watermark,
+            firing: None,
+            due: Timestamp::MAX,
+            counts: Counts::default(),
+        };
+        operator.find_due();
+        Ok(operator)
+    }
+
+    /// Makes the slice of `time` the current one, if it is not finalised. Returns whether it is.
+    #[cold]
+    fn seek(&mut self, time: Timestamp, watermark: Timestamp) -> Option<Current> {
+        let slice = self.windows.of(time);
+        let last_chance = self.finalised_from(slice.last_window_end);
+        if slice.is_outside() || watermark >= last_chance {
+            return None;
+        }
+        let id = match self.slices.find_slice(slice.start) {
+            Some(id) => id,
+            None => {
+                let id = self.slices.slice(slice.start);
+                let next_end = self.windows.next_end(&slice, watermark.saturating_add(1));
+                self.due = self.due.min(last_chance);
+                if let Some(end) = next_end {
+                    self.due = self.due.min(end - 1);
+                }
+                id
+            }
+        };
+        let current = Current {
+            slice,
+            id,
+            on_time_below: slice.first_window_end - 1,
+        };
+        self.current = Some(current);
+        Some(current)
+    }
+
+    /// F2, F4: from this watermark on, a window with this end is finalised.
+    fn finalised_from(&self, end: Timestamp) -> Timestamp {
+        end - 1 + self.lateness
+    }
+
+    /// A record whose slice is outside of all windows, or finalised in all of them.
+    fn turn_away(&mut self, record: Keyed<K, WindowInput<A::Input, T>>) {
+        let slice = self.windows.of(record.time);
+        if slice.is_outside() {
+            self.counts.outside += 1;
+            return;
+        }
+        self.counts.late += 1;
+        self.counts.refused += slice.windows_until(slice.last_window_end, self.windows.slide);
+        if let Some(whole) = record.payload.whole {
+            let late = Late {
+                key: record.key,
+                time: record.time,
+                record: *whole,
+            };
+            self.late.emit(record.time, late);
+        }
+    }
+
+    /// F3, F4: a record that some of its windows are past. Those that are finalised refuse it;
+    /// those that have fired fire again for its key.
+    fn take_late(
+        &mut self,
+        current: Current,
+        record: Keyed<K, WindowInput<A::Input, T>>,
+        watermark: Timestamp,
+    ) -> Result<()> {
+        let slice = current.slice;
+        let finalised = watermark.saturating_sub(self.lateness).saturating_add(1);
+        self.counts.refused += slice.windows_until(finalised, self.windows.slide);
+        let mut refire = Vec::new();
+        let mut after = finalised;
+        while let Some(end) = self.windows.next_end(&slice, after) {
+            if end - 1 > watermark {
+                break;
+            }
+            let known = self.merged(end, record.hash, &record.key)?.is_some();
+            refire.push((end, known));
+            after = end;
+        }
+        let accumulator = &self.accumulator;
+        let state = self
+            .slices
+            .upsert(current.id, record.hash, &record.key, || accumulator.init())?;
+        self.accumulator.add(state, record.payload.input);
+        for (end, known) in refire {
+            self.fire_again(end, known, record.hash, &record.key)?;
+        }
+        Ok(())
+    }
+
+    fn fire_again(&mut self, end: Timestamp, known: bool, hash: u32, key: &K) -> Result<()> {
+        let panes = self.panes.slice(end);
+        // Without a late pane before, the key had pane 0 if it had anything when the window fired.
+        let next = self.panes.upsert(panes, hash, key, || u32::from(known))?;
+        let number = *next;
+        *next += 1;
+        let Some(state) = self.merged(end, hash, key)? else {
+            return Ok(());
+        };
+        let result = Windowed {
+            key: key.clone(),
+            window: self.window(end),
+            pane: Pane {
+                timing: Timing::Late,
+                number,
+            },
+            change: Change::Insert,
+            value: self.accumulator.finish(&state),
+        };
+        self.results.emit(end - 1, result);
+        Ok(())
+    }
+
+    fn window(&self, end: Timestamp) -> TimeWindow {
+        TimeWindow {
+            start: end - self.windows.size,
+            end,
+        }
+    }
+
+    fn slices_of(&self, window: TimeWindow) -> Vec<SliceId> {
+        let slices = self.slices.namespaces_in(window.start..window.end);
+        slices.map(|(_, id)| id).collect()
+    }
+
+    /// What a key's records in the window with this end come to.
+    fn merged(&mut self, end: Timestamp, hash: u32, key: &K) -> Result<Option<A::State>> {
+        let mut merged: Option<A::State> = None;
+        for id in self.slices_of(self.window(end)) {
+            if let Some(state) = self.slices.get(id, hash, key)? {
+                match &mut merged {
+                    None => merged = Some(state.clone()),
+                    Some(merged) => self.accumulator.merge(merged, state),
+                }
+            }
+        }
+        Ok(merged)
+    }
+
+    /// The next window to fire at this watermark.
+    fn next_window(&self, watermark: Timestamp) -> Option<TimeWindow> {
+        let after = self.fired.saturating_add(1);
+        let ends = self.slices.namespaces().filter_map(|(start, _)| {
+            let slice = self.windows.of(start);
+            self.windows.next_end(&slice, after)
+        });
+        let end = ends.min()?;
+        (end - 1 <= watermark).then(|| self.window(end))
+    }
+
+    fn begin_firing(&mut self, window: TimeWindow) -> Result<()> {
+        let slices = self.slices_of(window);
+        for &id in &slices {
+            self.slices.load(id)?;
+        }
+        let from = match slices.as_slice() {
+            [only] => From::Slice(*only, 0),
+            several => {
+                let mut merged = Merged::default();
+                for &id in several {
+                    for (_, row) in self.slices.rows(id, 0) {
+                        merged.add(row, |state, other| self.accumulator.merge(state, other));
+                    }
+                }
+                From::Merged(merged.into_iter())
+            }
+        };
+        self.firing = Some(Firing { window, from });
+        Ok(())
+    }
+
+    /// F1: gives out results of the window that is firing, up to the bound of one call.
+    fn go_on_firing(&mut self) -> Flow {
+        let Some(mut firing) = self.firing.take() else {
+            return Flow::Done;
+        };
+        let TimeWindows {
+            results,
+            slices,
+            accumulator,
+            ..
+        } = self;
+        let mut emit = |key: &K, state: &A::State| {
+            let result = Windowed {
+                key: key.clone(),
+                window: firing.window,
+                pane: Pane {
+                    timing: Timing::OnTime,
+                    number: 0,
+                },
+                change: Change::Insert,
+                value: accumulator.finish(state),
+            };
+            results.emit(firing.window.end - 1, result);
+        };
+        let more = match &mut firing.from {
+            From::Slice(id, next) => {
+                let mut emitted = 0;
+                for (number, row) in slices.rows(*id, *next).take(EMIT_MAX) {
+                    emit(row.key, row.value);
+                    *next = number + 1;
+                    emitted += 1;
+                }
+                emitted == EMIT_MAX
+            }
+            From::Merged(rows) => {
+                for (key, state) in rows.by_ref().take(EMIT_MAX) {
+                    emit(&key, &state);
+                }
+                rows.len() > 0
+            }
+        };
+        if more {
+            self.firing = Some(firing);
+            return Flow::Again;
+        }
+        self.fired = self.fired.max(firing.window.end - 1);
+        Flow::Done
+    }
+
+    /// F4: frees what no window needs any more.
+    fn expire(&mut self, watermark: Timestamp) -> Result<()> {
+        let slices: Vec<Timestamp> = self.slices.namespaces().map(|(start, _)| start).collect();
+        for start in slices {
+            if watermark >= self.finalised_from(self.windows.of(start).last_window_end) {
+                self.slices.drop_slice(start)?;
+            }
+        }
+        let panes: Vec<Timestamp> = self.panes.namespaces().map(|(end, _)| end).collect();
+        for end in panes {
+            if watermark >= self.finalised_from(end) {
+                self.panes.drop_slice(end)?;
+            }
+        }
+        self.current = None;
+        Ok(())
+    }
+
+    fn find_due(&mut self) {
+        let after = self.fired.saturating_add(1);
+        let slices = self.slices.namespaces().map(|(start, _)| {
+            let slice = self.windows.of(start);
+            let expires = self.finalised_from(slice.last_window_end);
+            let fires = self
+                .windows
+                .next_end(&slice, after)
+                .map_or(Timestamp::MAX, |end| end - 1);
+            expires.min(fires)
+        });
+        let panes = self
+            .panes
+            .namespaces()
+            .map(|(end, _)| self.finalised_from(end));
+        self.due = slices.chain(panes).min().unwrap_or(Timestamp::MAX);
+    }
+}
+
+impl<K, T, A> Operator for TimeWindows<K, T, A>
+where
+    K: Key,
+    T: Data,
+    A: Accumulator<T>,
+{
+    type In = Keyed<K, WindowInput<A::Input, T>>;
+
+    fn on_records(&mut self, records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+        // What this watermark makes due has been given out before these records came.
+        self.fired = self.fired.max(cx.watermark);
+        for record in records {
+            let current = match self.current {
+                Some(current)
+                    if current.slice.start <= record.time && record.time < current.slice.end =>
+                {
+                    current
+                }
+                _ => match self.seek(record.time, cx.watermark) {
+                    Some(current) => current,
+                    None => {
+                        self.turn_away(record);
+                        continue;
+                    }
+                },
+            };
+            self.counts.processed += 1;
+            if cx.watermark >= current.on_time_below {
+                self.take_late(current, record, cx.watermark)?;
+                continue;
+            }
+            let accumulator = &self.accumulator;
+            let state = self
+                .slices
+                .upsert(current.id, record.hash, &record.key, || accumulator.init())?;
+            self.accumulator.add(state, record.payload.input);
+        }
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, cx: &OperatorContext) -> Result<Flow> {
+        let pause_at = self.results.emitted() + EMIT_MAX as u64;
+        loop {
+            if self.firing.is_none() {
+                match self.next_window(cx.watermark) {
+                    Some(window) => self.begin_firing(window)?,
+                    None => break,
+                }
+            }
+            if self.go_on_firing() == Flow::Again || self.results.emitted() >= pause_at {
+                return Ok(Flow::Again);
+            }
+        }
+        self.fired = cx.watermark;
+        self.expire(cx.watermark)?;
+        self.find_due();
+        Ok(Flow::Done)
+    }
+
+    fn due(&self) -> Timestamp {
+        self.due
+    }
+
+    fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn StateTable)) {
+        visit(&mut self.slices);
+        visit(&mut self.panes);
+    }
+
+    fn outputs(&mut self, visit: &mut dyn FnMut(&mut dyn AnyOutput)) {
+        visit(&mut self.results);
+        visit(&mut self.late);
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("processed", self.counts.processed),
+            ("late", self.counts.late),
+            ("refused", self.counts.refused),
+            ("outside", self.counts.outside),
+        ]
+    }
+}
