@@ -1,1 +1,2 @@
-//! Part of Millstream.
+//! How bytes come into a Millstream job and go out of it.
+pub mod format;
