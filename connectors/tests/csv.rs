@@ -1,5 +1,7 @@
 //! What `file::csv` promises: whole files, bad rows, positions, threads.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -38,7 +38,7 @@ pub trait Outside {
 /// # Errors
 /// Those of the sink, and [`ErrorKind::Internal`] with the law that does not hold.
 pub fn check_sink<O: Outside>(new: impl Fn() -> O) -> Result<()> {
-    let laws: [(&str, fn(&O) -> Result<()>); 9] = [
+    let laws: [(&str, Law<O>); 9] = [
         (
             "output is visible after its commit, and not before",
             commit_shows,
@@ -75,6 +75,8 @@ pub fn check_sink<O: Outside>(new: impl Fn() -> O) -> Result<()> {
     }
     Ok(())
 }
+
+type Law<O> = fn(&O) -> Result<()>;
 
 /// A run of a job: its sink with its writers.
 struct Run<'o, O: Outside> {
