@@ -103,7 +103,10 @@ where
             }
         };
         let next = position.unwrap_or(numbers.start);
-        if next < numbers.start || next > numbers.end || (next - numbers.start) % step != 0 {
+        if next < numbers.start
+            || next > numbers.end
+            || !(next - numbers.start).is_multiple_of(step)
+        {
             return Err(Error::checkpoint(format!(
                 "split `{split}` of the generator makes the numbers {numbers:?} by {step}, the checkpoint stands at {next}"
             ))

@@ -2,7 +2,7 @@
 //!
 //! | module | reads | writes |
 //! |---|---|---|
-//! | [`file`] | [`file::csv()`]: CSV files, plain or gzip | [`file::jsonl()`]: JSON lines, exactly once |
+//! | [`file`](mod@file) | [`file::csv()`]: CSV files, plain or gzip | [`file::jsonl()`]: JSON lines, exactly once |
 //! | [`stdout`] | | [`stdout::debug`], [`stdout::json`]: lines, at least once |
 //! | [`generator`] | [`generator::generate`]: records as a function of their number | |
 //! | [`memory`] | [`memory::source`]: lists with crash and pause markers | [`memory::sink()`]: rows a test can look at |

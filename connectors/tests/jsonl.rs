@@ -228,22 +228,22 @@ fn output_that_is_not_as_promised_is_refused_and_left_alone() {
     let open_part = ".part-000-000001.jsonl.tmp";
     let cases: [(&str, &str, Damage); 6] = [
         (finished, "no such file", |path| {
-            fs::remove_file(path).unwrap()
+            fs::remove_file(path).unwrap();
         }),
         (finished, "found 3 bytes", |path| {
-            fs::write(path, "0\n1").unwrap()
+            fs::write(path, "0\n1").unwrap();
         }),
         (finished, "found 4 bytes", |path| {
-            fs::write(path, "0\n2\n").unwrap()
+            fs::write(path, "0\n2\n").unwrap();
         }),
         (open_part, "no such file", |path| {
-            fs::remove_file(path).unwrap()
+            fs::remove_file(path).unwrap();
         }),
         (open_part, "found 1 bytes", |path| {
-            fs::write(path, "2").unwrap()
+            fs::write(path, "2").unwrap();
         }),
         (open_part, "found 2 bytes", |path| {
-            fs::write(path, "3\nmore").unwrap()
+            fs::write(path, "3\nmore").unwrap();
         }),
     ];
     for (name, says, damage) in cases {
