@@ -38,7 +38,7 @@ pub trait Outside {
 /// # Errors
 /// Those of the sink, and [`ErrorKind::Internal`] with the law that does not hold.
 pub fn check_sink<O: Outside>(new: impl Fn() -> O) -> Result<()> {
-    let laws: [(&str, Law<O>); 9] = [
+    let laws: [(&str, Law<O>); 10] = [
         (
             "output is visible after its commit, and not before",
             commit_shows,
@@ -46,6 +46,10 @@ pub fn check_sink<O: Outside>(new: impl Fn() -> O) -> Result<()> {
         (
             "a later epoch may be prepared before a commit",
             prepare_ahead,
+        ),
+        (
+            "recovery commits earlier epochs that were prepared and not committed",
+            recovery_commits_several,
         ),
         (
             "recovery drops an epoch that the checkpoint does not hold",
@@ -210,6 +214,20 @@ fn prepare_ahead<O: Outside>(outside: &O) -> Result<()> {
     sees_at_most(outside, "after the first commit", 0..5)?;
     run.commit(&two)?;
     sees(outside, "after both commits", 0..10)
+}
+
+fn recovery_commits_several<O: Outside>(outside: &O) -> Result<()> {
+    let mut run = Run::first(outside, 1)?;
+    run.write(0, 0..5)?;
+    let one = run.prepare(1, false)?;
+    run.write(0, 5..10)?;
+    run.prepare(2, false)?;
+    run.commit(&one)?;
+    run.write(0, 10..12)?;
+    let three = run.prepare(3, false)?;
+    drop(run);
+    Run::restored(outside, &three, 1)?.finish(4)?;
+    sees(outside, "at the end", 0..12)
 }
 
 fn recovery_drops<O: Outside>(outside: &O) -> Result<()> {
