@@ -1,0 +1,9 @@
+//! Rows of comma separated values: [`rows`] cuts bytes into rows and cells, [`record`] makes
+//! records of them.
+
+pub mod record;
+pub mod rows;
+
+/// The greatest row, in bytes of input with its line end: what is longer is a bad row. It bounds
+/// what a quote that is never closed can swallow into memory.
+pub const MAX_ROW_BYTES: u64 = 1 << 20;
