@@ -13,7 +13,7 @@ use millstream_engine::state::table::{StateTable, Table};
 pub(crate) const TABLES: [(&str, u8); 1] = [("values", 1)];
 
 /// How a running value begins, changes, and looks from outside.
-pub struct Steps<S, F, G> {
+pub(crate) struct Steps<S, F, G> {
     /// The value before any record.
     pub init: S,
     /// Adds a record.
@@ -24,7 +24,7 @@ pub struct Steps<S, F, G> {
 
 /// The operator behind running folds and aggregates: behind each record comes the key with its
 /// new value, at the record's event time.
-pub struct Running<K: Key, P, S: Wire, R: Data, F, G> {
+pub(crate) struct Running<K: Key, P, S: Wire, R: Data, F, G> {
     steps: Arc<Steps<S, F, G>>,
     values: Table<K, S>,
     results: Output<(K, R)>,
@@ -37,7 +37,7 @@ impl<K: Key, P, S: Wire, R: Data, F, G> Running<K, P, S, R, F, G> {
     ///
     /// # Errors
     /// When the plan does not fit.
-    pub fn open(setup: &mut OperatorSetup<'_>, steps: Arc<Steps<S, F, G>>) -> Result<Self> {
+    pub(crate) fn open(setup: &mut OperatorSetup<'_>, steps: Arc<Steps<S, F, G>>) -> Result<Self> {
         let [(values, version)] = TABLES;
         Ok(Running {
             steps,

@@ -21,7 +21,7 @@ use crate::window::result::{Change, CountWindow, Pane, Timing, Windowed};
 pub(crate) const TABLES: [(&str, u8); 1] = [("counts", 1)];
 
 /// The operator behind count windows.
-pub struct Counts<K: Key, T: Data, A: Accumulator<T>> {
+pub(super) struct Counts<K: Key, T: Data, A: Accumulator<T>> {
     n: u64,
     every: u64,
     partial: bool,
@@ -63,7 +63,7 @@ where
     ///
     /// # Errors
     /// When the plan does not fit.
-    pub fn open(
+    pub(super) fn open(
         setup: &mut OperatorSetup<'_>,
         (n, every, partial): (u64, u64, bool),
         accumulator: Arc<A>,

@@ -20,7 +20,7 @@ impl<K, S> Default for Merged<K, S> {
 
 impl<K: Eq + Clone, S: Clone> Merged<K, S> {
     /// Merges a row into that of its key.
-    pub(crate) fn add(&mut self, row: Row<'_, K, S>, merge: impl FnOnce(&mut S, &S)) {
+    pub(crate) fn add(&mut self, row: &Row<'_, K, S>, merge: impl FnOnce(&mut S, &S)) {
         let Merged { index, rows } = self;
         let spread = |hash: u32| u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let found = index.find(spread(row.hash), |&i| {

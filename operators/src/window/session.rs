@@ -18,10 +18,10 @@ use crate::window::timers::Timers;
 pub(crate) const TABLES: [(&str, u8); 2] = [("sessions", 1), ("timers", 1)];
 
 /// A record on its way to its session: with the gap that it asks for.
-pub type SessionInput<I, T> = (WindowInput<I, T>, i64);
+pub(super) type SessionInput<I, T> = (WindowInput<I, T>, i64);
 
 /// The operator behind session windows.
-pub struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
+pub(super) struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
     lateness: i64,
     accumulator: Arc<A>,
     /// Key -> its live sessions.
@@ -82,7 +82,7 @@ where
     ///
     /// # Errors
     /// When the plan does not fit.
-    pub fn open(
+    pub(super) fn open(
         setup: &mut OperatorSetup<'_>,
         gap: i64,
         lateness: i64,

@@ -21,7 +21,7 @@ use crate::window::slices::{Slice, Slices};
 pub(crate) const TABLES: [(&str, u8); 2] = [("slices", 1), ("panes", 1)];
 
 /// The operator behind tumbling and sliding windows.
-pub struct TimeWindows<K: Key, T: Data, A: Accumulator<T>> {
+pub(super) struct TimeWindows<K: Key, T: Data, A: Accumulator<T>> {
     windows: Slices,
     lateness: i64,
     accumulator: Arc<A>,
@@ -80,7 +80,7 @@ where
     ///
     /// # Errors
     /// When the plan does not fit.
-    pub fn open(
+    pub(super) fn open(
         setup: &mut OperatorSetup<'_>,
         windows: Slices,
         lateness: i64,
@@ -261,7 +261,7 @@ where
                 let mut merged = Merged::default();
                 for &id in several {
                     for (_, row) in self.slices.rows(id, 0) {
-                        merged.add(row, |state, other| self.accumulator.merge(state, other));
+                        merged.add(&row, |state, other| self.accumulator.merge(state, other));
                     }
                 }
                 From::Merged(merged.into_iter())

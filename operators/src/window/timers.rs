@@ -7,6 +7,9 @@ use millstream_engine::data::{Key, Timestamp};
 use millstream_engine::error::Result;
 use millstream_engine::state::table::{StateTable, Table};
 
+/// The keys (with their hashes) that are due at a time.
+pub(crate) type Due<K> = (Timestamp, Vec<(u32, K)>);
+
 /// The times at which keys are due. A key may stand in several buckets; who asks decides whether
 /// a time still means anything.
 pub(crate) struct Timers<K> {
@@ -55,10 +58,7 @@ impl<K: Key> Timers<K> {
     }
 
     /// Takes the keys that are due at the earliest time up to `watermark`.
-    pub(crate) fn take_due(
-        &mut self,
-        watermark: Timestamp,
-    ) -> Result<Option<(Timestamp, Vec<(u32, K)>)>> {
+    pub(crate) fn take_due(&mut self, watermark: Timestamp) -> Result<Option<Due<K>>> {
         self.open_buckets(watermark)?;
         match self.open.first_key_value() {
             Some((&time, _)) if time <= watermark => {}
