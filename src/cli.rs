@@ -149,7 +149,7 @@ impl Progress {
 
     fn show(&mut self, counted: &Counted) {
         self.drawn = self.drawn.wrapping_add(1);
-        if self.drawn % DRAW_EVERY != 0 {
+        if !self.drawn.is_multiple_of(DRAW_EVERY) {
             return;
         }
         self.bar.set_length(counted.total.max(1));

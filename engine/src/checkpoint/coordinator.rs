@@ -200,11 +200,11 @@ impl Coordinator {
                 self.exhausted.insert(worker);
             }
             Signal::WorkerBarrier { worker, epoch } => {
-                self.expect(signal, epoch, Stage::Gathering)?;
+                self.demand(signal, epoch, Stage::Gathering)?;
                 self.once(signal, |c| c.passed.insert(worker))?;
             }
             Signal::StateFlushed { worker, epoch } => {
-                self.expect(signal, epoch, Stage::Gathering)?;
+                self.demand(signal, epoch, Stage::Gathering)?;
                 self.once(signal, |c| c.flushed.insert(worker))?;
             }
             Signal::SinkPrepared {
@@ -212,11 +212,11 @@ impl Coordinator {
                 writer,
                 epoch,
             } => {
-                self.expect(signal, epoch, Stage::Gathering)?;
+                self.demand(signal, epoch, Stage::Gathering)?;
                 self.once(signal, |c| c.prepared.insert((sink, writer)))?;
             }
             Signal::StateSealed { epoch } => {
-                self.expect(signal, epoch, Stage::Saving)?;
+                self.demand(signal, epoch, Stage::Saving)?;
                 self.stage = Stage::Committing;
                 return Ok(vec![Action::CommitManifest {
                     epoch,
@@ -224,7 +224,7 @@ impl Coordinator {
                 }]);
             }
             Signal::Committed { epoch } => {
-                self.expect(signal, epoch, Stage::Committing)?;
+                self.demand(signal, epoch, Stage::Committing)?;
                 self.stage = Stage::CommittingSinks;
                 return Ok([vec![Action::CommitSinks { epoch }], self.sinks_done()].concat());
             }
@@ -233,12 +233,12 @@ impl Coordinator {
                 writer,
                 epoch,
             } => {
-                self.expect(signal, epoch, Stage::CommittingSinks)?;
+                self.demand(signal, epoch, Stage::CommittingSinks)?;
                 self.once(signal, |c| c.committed.insert((sink, writer)))?;
                 return Ok(self.sinks_done());
             }
             Signal::CollectedGarbage { epoch } => {
-                self.expect(signal, epoch, Stage::Collecting)?;
+                self.demand(signal, epoch, Stage::Collecting)?;
                 return Ok(self.done());
             }
         }
@@ -315,7 +315,7 @@ impl Coordinator {
         }]
     }
 
-    fn expect(&self, signal: Signal, epoch: u64, stage: Stage) -> Result<()> {
+    fn demand(&self, signal: Signal, epoch: u64, stage: Stage) -> Result<()> {
         if self.stage == stage && self.epoch == epoch {
             return Ok(());
         }

@@ -6,6 +6,7 @@
 //! itself copies nothing and what is written is the state as of the barrier.
 
 pub mod codec;
+mod contract;
 pub mod key_group;
 pub mod rocks;
 pub mod run;

@@ -1,6 +1,7 @@
 //! Rows of comma separated values: [`rows`] cuts bytes into rows and cells, [`record`] makes
 //! records of them.
 
+mod cell;
 pub mod record;
 pub mod rows;
 
