@@ -3,7 +3,7 @@
 //! The checkpoint is the truth, so the write-ahead log is off: what RocksDB's working directory
 //! holds between checkpoints is a cache that a restart throws away.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use rocksdb::checkpoint::Checkpoint;
@@ -60,7 +60,8 @@ impl Store {
             .map_err(|e| damaged(&format!("state of `{column_family}` cannot be read"), e))
     }
 
-    /// Reads a worker's share of a namespace in key order.
+    /// Reads a worker's share of a namespace in key order, from behind `after` on, for as long as
+    /// `row` says so.
     ///
     /// # Errors
     /// When a block's checksum is wrong, the disk fails, or `row` does.
@@ -69,10 +70,14 @@ impl Store {
         column_family: &str,
         namespace: i64,
         groups: &Range<u16>,
-        mut row: impl FnMut(&[u8], &[u8]) -> Result<()>,
+        after: Option<&[u8]>,
+        mut row: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let family = self.family(column_family)?;
-        let (from, to) = namespace_range(namespace, groups);
+        let (mut from, to) = namespace_range(namespace, groups);
+        if let Some(after) = after {
+            from = [after, &[0]].concat();
+        }
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
@@ -82,7 +87,9 @@ impl Store {
         {
             let (key, value) = item
                 .map_err(|e| damaged(&format!("state of `{column_family}` cannot be read"), e))?;
-            row(&key, &value)?;
+            if row(&key, &value)?.is_break() {
+                break;
+            }
         }
         Ok(())
     }
@@ -205,9 +212,9 @@ mod tests {
         let count = |store: &Store| {
             let mut values = Vec::new();
             store
-                .scan("a", 7, &(0..128), |_, v| {
+                .scan("a", 7, &(0..128), None, |_, v| {
                     values.push(v.to_vec());
-                    Ok(())
+                    Ok(ControlFlow::Continue(()))
                 })
                 .unwrap();
             values

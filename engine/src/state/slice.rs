@@ -32,6 +32,8 @@ pub(crate) struct Slice<K, V> {
     pub(crate) stored: bool,
     /// About how many rows of it RocksDB holds.
     pub(crate) rows_stored: u64,
+    /// It is being walked: its rows must stay where they are.
+    pub(crate) pinned: bool,
     /// Where eviction goes on.
     pub(crate) hand: RowId,
 }
@@ -55,6 +57,7 @@ impl<K: Eq, V> Slice<K, V> {
             complete: !stored,
             stored,
             rows_stored,
+            pinned: false,
             hand: 0,
         }
     }

@@ -6,18 +6,22 @@
 //! the barrier, by [`drain`](StateTable::drain) between batches or when they are touched again;
 //! until [`settle`](StateTable::settle) nothing that changed since may reach RocksDB.
 
+mod evict;
+mod walk;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use crate::data::{Key, Wire};
 use crate::error::Result;
 use crate::state::codec;
-use crate::state::key_group::{group_of, stable_hash};
-use crate::state::run::{PREFIX_BYTES, Run, encode_key, namespace_range};
+use crate::state::key_group::group_of;
+use crate::state::run::{Run, encode_key, namespace_range};
 use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice};
 use crate::state::slot::{Mark, Slot};
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
+pub use crate::state::table::walk::Walk;
 
 /// A handle on a namespace of a [`Table`], valid until it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,27 +264,11 @@ impl<K: Key, V: Wire> Table<K, V> {
     }
 
     fn load_into(&self, slice: &mut Slice<K, V>) -> Result<()> {
-        if slice.complete {
-            return Ok(());
+        let mut rows = Vec::new();
+        self.scan_cold(slice, None, usize::MAX, |slot| rows.push(slot))?;
+        for slot in rows {
+            slice.insert(slot);
         }
-        let Some(store) = &self.cx.store else {
-            slice.complete = true;
-            return Ok(());
-        };
-        store.scan(
-            &self.cx.column_family,
-            slice.namespace,
-            &self.cx.groups,
-            |key, value| {
-                let key: K = codec::decode(key.get(PREFIX_BYTES..).unwrap_or_default())
-                    .map_err(|e| e.at(format!("state of `{}`", self.cx.column_family)))?;
-                let hash = stable_hash(&key);
-                if slice.find(hash, &key).is_none() {
-                    slice.insert(self.stored_slot(hash, key, value)?);
-                }
-                Ok(())
-            },
-        )?;
         slice.complete = true;
         Ok(())
     }
@@ -303,14 +291,7 @@ impl<K: Key, V: Wire> Table<K, V> {
         let end = slice.map_or(0, Slice::end);
         (from..end).filter_map(move |number| {
             let slot = slice?.row(number)?;
-            (!slot.mark.is_removed()).then_some((
-                number,
-                Row {
-                    hash: slot.hash,
-                    key: &slot.key,
-                    value: &slot.value,
-                },
-            ))
+            (!slot.mark.is_removed()).then_some((number, Row::of(slot)))
         })
     }
 
@@ -424,95 +405,6 @@ impl<K: Key, V: Wire> Table<K, V> {
     /// About the memory of one row.
     fn row_bytes(&self) -> usize {
         size_of::<Option<Slot<K, V>>>() + INDEX_BYTES_PER_ROW + self.heap_bytes_per_row
-    }
-
-    /// Evicts one row if the rules allow it; dirty ones go into `run`.
-    fn evict_row(
-        &mut self,
-        slice: &mut Slice<K, V>,
-        row: RowId,
-        run: &mut Run,
-        dirty: bool,
-    ) -> Result<bool> {
-        let namespace = slice.namespace;
-        let Some(slot) = slice.row_mut(row) else {
-            return Ok(false);
-        };
-        let settled = slot.mark.epoch()
-            < if self.cutting {
-                self.epoch - 1
-            } else {
-                self.epoch
-            };
-        if settled && slot.mark.is_serialised() && !slot.mark.is_removed() {
-            slice.take(row);
-            slice.complete = false;
-            return Ok(true);
-        }
-        if !dirty || self.cutting || slot.mark.is_removed() || !slot.mark.is_dirty_in(self.epoch) {
-            return Ok(false);
-        }
-        run.put(
-            (namespace, group_of(slot.hash), &slot.key),
-            self.cx.version,
-            &slot.value,
-        )?;
-        slice.stored = true;
-        slice.complete = false;
-        slice.rows_stored += 1;
-        slice.take(row);
-        Ok(true)
-    }
-
-    /// One round over the table, from where the last one ended. Returns the bytes freed.
-    fn evict_round(&mut self, goal: usize, dirty: bool) -> Result<usize> {
-        let row_bytes = self.row_bytes();
-        let order: Vec<SliceId> = self
-            .by_namespace
-            .range(self.evict_from..)
-            .chain(self.by_namespace.range(..self.evict_from))
-            .map(|(_, &id)| id)
-            .collect();
-        let mut run = Run::new(&self.cx.column_family);
-        if dirty {
-            // A namespace that was dropped and came back must not lose its new rows at the barrier.
-            for namespace in std::mem::take(&mut self.dropped) {
-                run.delete_range(namespace_range(namespace, &self.cx.groups));
-            }
-        }
-        let mut freed = 0;
-        for id in order {
-            if freed >= goal {
-                break;
-            }
-            let Some(mut slice) = self.slices[id.0].take() else {
-                continue;
-            };
-            self.evict_from = slice.namespace;
-            let end = slice.end();
-            let mut looked_at = 0;
-            while looked_at < end && freed < goal && !run.is_full() {
-                let row = slice.hand;
-                slice.hand = (row + 1) % end;
-                looked_at += 1;
-                match self.evict_row(&mut slice, row, &mut run, dirty) {
-                    Ok(true) => freed += row_bytes,
-                    Ok(false) => {}
-                    Err(e) => {
-                        self.slices[id.0] = Some(slice);
-                        return Err(e);
-                    }
-                }
-            }
-            self.slices[id.0] = Some(slice);
-        }
-        if !run.is_empty()
-            && let Some(store) = &self.cx.store
-        {
-            run.sort();
-            store.write(&[run])?;
-        }
-        Ok(freed)
     }
 }
 
@@ -635,6 +527,16 @@ pub struct Row<'a, K, V> {
     pub key: &'a K,
     /// The value.
     pub value: &'a V,
+}
+
+impl<'a, K, V> Row<'a, K, V> {
+    fn of(slot: &'a Slot<K, V>) -> Self {
+        Row {
+            hash: slot.hash,
+            key: &slot.key,
+            value: &slot.value,
+        }
+    }
 }
 
 fn open_run<'a>(runs: &'a mut Vec<Run>, column_family: &str) -> &'a mut Run {

@@ -11,7 +11,7 @@ use millstream_engine::error::Result;
 use millstream_engine::graph::operator::{
     AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
 };
-use millstream_engine::state::table::{StateTable, Table};
+use millstream_engine::state::table::{StateTable, Table, Walk};
 use serde::{Deserialize, Serialize};
 
 use crate::accumulator::Accumulator;
@@ -29,8 +29,8 @@ pub(super) struct Counts<K: Key, T: Data, A: Accumulator<T>> {
     keys: Table<K, Counted<A::State>>,
     results: Output<Windowed<K, CountWindow, A::Output>>,
     processed: u64,
-    /// The next row to look at, while the end brings out partial windows.
-    ending: u32,
+    /// How far the end has brought out partial windows.
+    ending: Walk,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ where
             keys: setup.table(keys, version),
             results: setup.output(0)?,
             processed: 0,
-            ending: 0,
+            ending: Walk::default(),
         })
     }
 
@@ -131,25 +131,20 @@ where
         }
         Ok(())
     }
+}
 
-    /// What the next window of a key would have held, if the end had not come.
-    fn partial<'c>(
-        &self,
-        counted: &'c Counted<A::State>,
-    ) -> impl Iterator<Item = &'c Chunk<A::State>> + use<'c, K, T, A> {
-        let next_end = counted.total.next_multiple_of(self.every);
-        let wanted = counted
-            .total
-            .saturating_sub(next_end.saturating_sub(self.n));
-        let wanted = if next_end > counted.total { wanted } else { 0 };
-        let held: u64 = counted.chunks.iter().map(|c| c.records).sum();
-        let mut before = held.saturating_sub(wanted);
-        counted.chunks.iter().skip_while(move |chunk| {
-            let skip = before > 0;
-            before = before.saturating_sub(chunk.records);
-            skip
-        })
-    }
+/// What the next window of a key would have held, if the end had not come.
+fn partial<S>((n, every): (u64, u64), counted: &Counted<S>) -> impl Iterator<Item = &Chunk<S>> {
+    let next_end = counted.total.next_multiple_of(every);
+    let wanted = counted.total.saturating_sub(next_end.saturating_sub(n));
+    let wanted = if next_end > counted.total { wanted } else { 0 };
+    let held: u64 = counted.chunks.iter().map(|c| c.records).sum();
+    let mut before = held.saturating_sub(wanted);
+    counted.chunks.iter().skip_while(move |chunk| {
+        let skip = before > 0;
+        before = before.saturating_sub(chunk.records);
+        skip
+    })
 }
 
 fn over<'c, K: Key, T, A: Accumulator<T>>(
@@ -207,23 +202,16 @@ where
         if !self.partial || cx.watermark < Timestamp::MAX {
             return Ok(Flow::Done);
         }
-        self.keys.load(slice)?;
+        let (accumulator, spec) = (&*self.accumulator, (self.n, self.every));
         let mut results = Vec::new();
-        let mut looked_at = 0;
-        for (number, row) in self.keys.rows(slice, self.ending).take(EMIT_MAX) {
-            let chunks = self.partial(row.value);
-            results.extend(over(&*self.accumulator, row.key, row.value.windows, chunks));
-            self.ending = number + 1;
-            looked_at += 1;
-        }
+        let more = self.keys.walk(slice, &mut self.ending, EMIT_MAX, |row| {
+            let chunks = partial(spec, row.value);
+            results.extend(over(accumulator, row.key, row.value.windows, chunks));
+        })?;
         for result in results {
             self.results.emit(result.window.last, result);
         }
-        Ok(if looked_at == EMIT_MAX {
-            Flow::Again
-        } else {
-            Flow::Done
-        })
+        Ok(if more { Flow::Again } else { Flow::Done })
     }
 
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn StateTable)) {

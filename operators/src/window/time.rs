@@ -10,7 +10,7 @@ use millstream_engine::error::Result;
 use millstream_engine::graph::operator::{
     AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
 };
-use millstream_engine::state::table::{SliceId, StateTable, Table};
+use millstream_engine::state::table::{Row, SliceId, StateTable, Table, Walk};
 
 use crate::accumulator::Accumulator;
 use crate::window::merged::Merged;
@@ -64,8 +64,8 @@ struct Firing<K, S> {
 }
 
 enum From<K, S> {
-    /// The one slice it is made of, from this row on.
-    Slice(SliceId, u32),
+    /// The one slice it is made of, and how far that has been walked.
+    Slice(SliceId, Walk),
     /// Merged from several slices.
     Merged(std::vec::IntoIter<(K, S)>),
 }
@@ -252,17 +252,20 @@ where
 
     fn begin_firing(&mut self, window: TimeWindow) -> Result<()> {
         let slices = self.slices_of(window);
-        for &id in &slices {
-            self.slices.load(id)?;
-        }
         let from = match slices.as_slice() {
-            [only] => From::Slice(*only, 0),
+            [only] => From::Slice(*only, Walk::default()),
             several => {
                 let mut merged = Merged::default();
+                let TimeWindows {
+                    slices,
+                    accumulator,
+                    ..
+                } = self;
                 for &id in several {
-                    for (_, row) in self.slices.rows(id, 0) {
-                        merged.add(&row, |state, other| self.accumulator.merge(state, other));
-                    }
+                    let add = |row: Row<'_, K, A::State>| {
+                        merged.add(&row, |state, other| accumulator.merge(state, other));
+                    };
+                    slices.walk(id, &mut Walk::default(), usize::MAX, add)?;
                 }
                 From::Merged(merged.into_iter())
             }
@@ -272,9 +275,9 @@ where
     }
 
     /// F1: gives out results of the window that is firing, up to the bound of one call.
-    fn go_on_firing(&mut self) -> Flow {
+    fn go_on_firing(&mut self) -> Result<Flow> {
         let Some(mut firing) = self.firing.take() else {
-            return Flow::Done;
+            return Ok(Flow::Done);
         };
         let TimeWindows {
             results,
@@ -296,14 +299,8 @@ where
             results.emit(firing.window.end - 1, result);
         };
         let more = match &mut firing.from {
-            From::Slice(id, next) => {
-                let mut emitted = 0;
-                for (number, row) in slices.rows(*id, *next).take(EMIT_MAX) {
-                    emit(row.key, row.value);
-                    *next = number + 1;
-                    emitted += 1;
-                }
-                emitted == EMIT_MAX
+            From::Slice(id, walk) => {
+                slices.walk(*id, walk, EMIT_MAX, |row| emit(row.key, row.value))?
             }
             From::Merged(rows) => {
                 for (key, state) in rows.by_ref().take(EMIT_MAX) {
@@ -314,10 +311,10 @@ where
         };
         if more {
             self.firing = Some(firing);
-            return Flow::Again;
+            return Ok(Flow::Again);
         }
         self.fired = self.fired.max(firing.window.end - 1);
-        Flow::Done
+        Ok(Flow::Done)
     }
 
     /// F4: frees what no window needs any more.
@@ -406,7 +403,7 @@ where
                     None => break,
                 }
             }
-            if self.go_on_firing() == Flow::Again || self.results.emitted() >= pause_at {
+            if self.go_on_firing()? == Flow::Again || self.results.emitted() >= pause_at {
                 return Ok(Flow::Again);
             }
         }
