@@ -1,6 +1,8 @@
 //! What a user sees when something is wrong: every message names the part, and nothing of the
 //! epoch becomes visible.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 
 use millstream::memory::{self, Item};

@@ -1,6 +1,8 @@
 //! The flights job against a recomputation without the engine: everything is compared, for
 //! several numbers of workers, batch sizes and checkpoint intervals.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "../examples/flights/mod.rs"]
 mod flights;
 mod flights_oracle;

@@ -1,5 +1,7 @@
 //! State larger than memory: rows are evicted to RocksDB and read back, and nothing is lost.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 
 use millstream::prelude::*;

@@ -2,6 +2,8 @@
 //! checkpoint is cut, the table says what the map says, and the checkpoint holds the state as of
 //! its barrier and nothing younger.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ const FAMILY: &str = "op/table";
 const MEMORY: usize = 32 << 20;
 
 type Model = BTreeMap<(i64, u16), String>;
+/// With about how many rows each holds.
+type Namespaces = Vec<(i64, u64)>;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -58,9 +62,9 @@ struct Subject<'a> {
     table: Table<u16, String>,
     model: Model,
     /// The state at the barrier that is being saved.
-    frozen: Option<(Model, Vec<(i64, u64)>)>,
+    frozen: Option<(Model, Namespaces)>,
     /// The last checkpoint: its directory, its state, its namespaces.
-    saved: Option<(usize, Model, Vec<(i64, u64)>)>,
+    saved: Option<(usize, Model, Namespaces)>,
     saves: usize,
     whole: usize,
 }

@@ -1,13 +1,13 @@
 //! How a plan becomes nodes on a worker: what a node's factory is handed.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::Sender;
 
 use crate::checkpoint::manifest::Manifest;
-use crate::data::{Data, Timed, Timestamp};
+use crate::data::{Data, Progress, Timed, Timestamp};
 use crate::error::{Error, Result};
 use crate::graph::operator::{OperatorSetup, Outlet, Output};
 use crate::graph::plan::{EdgeId, NodeId, Port, PortId};
@@ -17,6 +17,7 @@ use crate::runtime::control::Control;
 use crate::runtime::event::Event;
 use crate::runtime::source_root::AssignedSplit;
 use crate::runtime::terminal::port::PortOutlet;
+use crate::runtime::topology::Topology;
 use crate::settings::Settings;
 use crate::state::key_group::groups_of;
 use crate::state::rocks::Store;
@@ -125,10 +126,32 @@ pub struct RunContext {
     pub splits: BTreeMap<NodeId, Vec<AssignedSplit>>,
     /// Who feeds and reads which port.
     pub ports: BTreeMap<PortId, Port>,
+    /// Who feeds which port.
+    pub(crate) topology: Topology,
+    /// By worker: the stages that never say anything.
+    pub(crate) silent: Vec<BTreeSet<NodeId>>,
     /// The memory for the state of one worker.
     pub state_bytes: usize,
     /// Where workers and writers report to.
     pub events: Sender<Event>,
+}
+
+/// The receiving ends of queues, with the progress before anything is received.
+pub type Ends<M> = Vec<(Arc<Channel<M>>, Progress)>;
+
+impl RunContext {
+    /// What a stage of a worker is known to have said before it says anything.
+    fn first_progress(&self, node: NodeId, worker: usize) -> Progress {
+        match self.silent.get(worker) {
+            Some(silent) if silent.contains(&node) => Progress::Idle,
+            _ => Progress::Watermark(Timestamp::MIN),
+        }
+    }
+
+    /// Whether a worker has splits of a source.
+    pub(crate) fn has_splits(splits: &[AssignedSplit], worker: usize) -> bool {
+        splits.len() > worker
+    }
 }
 
 /// Builds the nodes of one worker.
@@ -193,16 +216,19 @@ impl<'a> NodeBuilder<'a> {
     ///
     /// # Errors
     /// When the plan is inconsistent, which is a bug of the engine's.
-    pub fn port_channels<T: Data>(&self, port: PortId) -> Result<Vec<Arc<Channel<Timed<T>>>>> {
+    pub fn port_channels<T: Data>(&self, port: PortId) -> Result<Ends<Timed<T>>> {
         let edge = self
             .input
             .ok_or_else(|| Error::internal("a node begins at a port but reads no edge"))?;
-        let feeders = self.cx.ports.get(&port).map_or(0, |p| p.feeders);
-        (0..feeders)
-            .map(|feeder| {
-                self.cx
+        let feeders = self.cx.topology.feeders.get(&port);
+        let feeders = feeders.map_or(&[][..], Vec::as_slice).iter().zip(0..);
+        feeders
+            .map(|(&node, feeder)| {
+                let channel = self
+                    .cx
                     .hub
-                    .channel((edge, feeder, self.worker, self.worker))
+                    .channel((edge, feeder, self.worker, self.worker))?;
+                Ok((channel, self.cx.first_progress(node, self.worker)))
             })
             .collect()
     }
@@ -257,13 +283,16 @@ impl<'a> NodeBuilder<'a> {
             .collect()
     }
 
-    /// The queues out of an exchange, one from each worker.
+    /// The queues out of an exchange that the stage `sender` of each worker fills.
     ///
     /// # Errors
     /// When the plan is inconsistent.
-    pub fn exchange_in<M: Data>(&self, edge: EdgeId) -> Result<Vec<Arc<Channel<M>>>> {
+    pub fn exchange_in<M: Data>(&self, edge: EdgeId, sender: NodeId) -> Result<Ends<M>> {
         (0..self.cx.workers)
-            .map(|from| self.cx.hub.channel((edge, 0, from, self.worker)))
+            .map(|from| {
+                let channel = self.cx.hub.channel((edge, 0, from, self.worker))?;
+                Ok((channel, self.cx.first_progress(sender, from)))
+            })
             .collect()
     }
 

@@ -36,11 +36,12 @@ pub enum Received<M> {
 }
 
 impl<M> Inputs<M> {
-    /// The queues, and the watermark that the checkpoint holds: nobody starts below it (rule T10).
-    pub fn new(channels: Vec<Arc<Channel<M>>>, watermark: Timestamp) -> Self {
-        let inputs = channels.into_iter().map(|channel| Input {
+    /// The queues with their first progress, and the watermark that the checkpoint holds: nobody
+    /// starts below it (rule T10).
+    pub fn new(channels: Vec<(Arc<Channel<M>>, Progress)>, watermark: Timestamp) -> Self {
+        let inputs = channels.into_iter().map(|(channel, progress)| Input {
             channel,
-            progress: Progress::Watermark(Timestamp::MIN),
+            progress,
             barrier: None,
         });
         Inputs {
@@ -128,7 +129,12 @@ mod tests {
         let channels: Vec<_> = (0..n)
             .map(|_| Arc::new(Channel::new(1 << 20, None, None)))
             .collect();
-        (channels.clone(), Inputs::new(channels, watermark))
+        let nothing_yet = Progress::Watermark(Timestamp::MIN);
+        let inputs = channels
+            .iter()
+            .map(|channel| (channel.clone(), nothing_yet))
+            .collect();
+        (channels, Inputs::new(inputs, watermark))
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::runtime::terminal::branch::BranchTerminal;
 use crate::runtime::terminal::exchange::ExchangeTerminal;
 use crate::runtime::terminal::port::PortTerminal;
 use crate::runtime::terminal::sink::SinkTerminal;
+use crate::runtime::topology::Topology;
 use crate::runtime::writer;
 use crate::state::codec;
 
@@ -34,6 +35,7 @@ pub struct JobGraph {
     pub(crate) sources: Vec<SourcePart>,
     pub(crate) operators: Vec<OperatorPart>,
     pub(crate) sinks: Vec<SinkPart>,
+    pub(crate) topology: Topology,
 }
 
 /// Where a part of the job was made: its id, its kind, its line.
@@ -98,6 +100,7 @@ impl JobGraph {
             sources: Vec::new(),
             operators: Vec::new(),
             sinks: Vec::new(),
+            topology: Topology::default(),
         }
     }
 
@@ -119,7 +122,7 @@ impl JobGraph {
     {
         let node = self.plan.node(format!("source {}", part.id), None);
         self.name(Role::Source, part, node);
-        self.plan.feed((node, QUARANTINE_PORT));
+        self.feeds((node, QUARANTINE_PORT), node);
         let source = Arc::new(source);
         let (lister, reader) = (source.clone(), source.clone());
         self.sources.push(SourcePart {
@@ -138,7 +141,8 @@ impl JobGraph {
         leads_to: &str,
         terminal: impl Fn(&mut NodeBuilder<'_>, NodeId) -> Result<T> + Send + Sync + 'static,
     ) -> NodeId {
-        let (node, input) = match pipe.root() {
+        let root = pipe.root();
+        let (node, input) = match root {
             Root::Source(node) => (node, None),
             Root::Port(port) => {
                 let label = self.plan.nodes[port.0 as usize].label.clone();
@@ -158,7 +162,14 @@ impl JobGraph {
             )))
         });
         self.plan.complete(node, leads_to, build);
+        self.topology.roots.insert(node, root);
         node
+    }
+
+    /// Notes that a node feeds a port; returns its number there.
+    fn feeds(&mut self, port: PortId, node: NodeId) -> u32 {
+        self.topology.feeders.entry(port).or_default().push(node);
+        self.plan.feed(port)
     }
 
     /// A port that pipes can feed and any number of others may read. The node to its name does
@@ -186,13 +197,16 @@ impl JobGraph {
         self.plan.feed(yes);
         self.plan.feed(no);
         let test = Arc::new(test);
-        self.attach(pipe, "branch", move |builder, _| {
+        let feeder = self.attach(pipe, "branch", move |builder, _| {
             Ok(BranchTerminal {
                 test: test.clone(),
                 yes: PortTerminal::new(builder.outlet::<P::Item>(yes, 0)?),
                 no: PortTerminal::new(builder.outlet::<P::Item>(no, 0)?),
             })
         });
+        for port in [yes, no] {
+            self.topology.feeders.entry(port).or_default().push(feeder);
+        }
         (yes, no)
     }
 
@@ -255,7 +269,7 @@ impl JobGraph {
         let (key, payload) = (Arc::new(keyed.key), Arc::new(keyed.payload));
         let side_output: Arc<OnceLock<PortId>> = Arc::default();
         let side = side_output.clone();
-        self.attach(pipe, part.id, move |builder, _| {
+        let sender = self.attach(pipe, part.id, move |builder, _| {
             let channels = builder.exchange_out::<Keyed<K, M>>(edge)?;
             let keep = side.get().is_some_and(|&port| builder.is_read(port));
             let payload = payload.clone();
@@ -266,7 +280,7 @@ impl JobGraph {
         let node = self.plan.node(format!("operator {id}"), None);
         let build: BuildNode = Arc::new(move |builder| {
             let operator = builder.operator::<T, U, O>(&id, node, &open)?;
-            let channels = builder.exchange_in::<Keyed<K, M>>(edge)?;
+            let channels = builder.exchange_in::<Keyed<K, M>>(edge, sender)?;
             let inputs = Inputs::new(channels, builder.operator_watermark(&id));
             Ok(Box::new(OperatorNode::new(
                 node, &id, edge, operator, inputs,
@@ -284,8 +298,8 @@ impl JobGraph {
             first: (node, 0),
             second: (node, 1),
         };
-        self.plan.feed(outputs.first);
-        self.plan.feed(outputs.second);
+        self.feeds(outputs.first, node);
+        self.feeds(outputs.second, node);
         side_output.get_or_init(|| outputs.second);
         outputs
     }

@@ -25,5 +25,6 @@ pub mod source_root;
 pub mod split;
 pub mod supervisor;
 pub mod terminal;
+mod topology;
 pub mod worker;
 pub mod writer;

@@ -175,13 +175,24 @@ fn prepare(
         epoch,
         settings.throttle_rows_per_s,
     );
+    let splits = splits(graph, restored.as_ref())?;
+    let silent = (0..workers).map(|worker| {
+        let has_splits = |source| {
+            splits
+                .get(&source)
+                .is_some_and(|s| RunContext::has_splits(s, worker))
+        };
+        graph.topology.silent(has_splits)
+    });
     let cx = RunContext {
+        silent: silent.collect(),
+        topology: graph.topology.clone(),
         hub: Hub::new(workers, settings.queue_bytes),
         control: Arc::new(control),
         settings: settings.clone(),
         workers,
         store,
-        splits: splits(graph, restored.as_ref())?,
+        splits,
         restored,
         ports: graph.plan.ports.clone(),
         state_bytes: memory / 2 / workers,
