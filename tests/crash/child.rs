@@ -1,0 +1,160 @@
+//! The examples as child processes, and what they leave on the disk.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// No run takes this long.
+const HANGS_AFTER: Duration = Duration::from_secs(120);
+
+/// An example with its flags.
+pub(crate) struct Program {
+    path: PathBuf,
+    flags: Vec<String>,
+}
+
+impl Program {
+    pub(crate) fn new(example: &str) -> Self {
+        // target/release/deps/crash-... and target/release/examples/NAME
+        let test = std::env::current_exe().unwrap();
+        let release = test.parent().and_then(Path::parent).unwrap();
+        let path = release.join("examples").join(example);
+        assert!(
+            path.exists(),
+            "{} is missing: build it with `cargo build --release --examples`",
+            path.display()
+        );
+        Program {
+            path,
+            flags: Vec::new(),
+        }
+    }
+
+    pub(crate) fn flag(mut self, name: &str, value: impl Display) -> Self {
+        self.flags.extend([name.to_owned(), value.to_string()]);
+        self
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// Starts it with its output and its checkpoints in `dir`.
+    pub(crate) fn start(&self, dir: &Path, workers: u64) -> Run {
+        let child = Command::new(&self.path)
+            .args(&self.flags)
+            .args(["--checkpoint-interval", "50ms", "--memory", "256MiB"])
+            .args(["--workers", &workers.to_string()])
+            .arg("--output")
+            .arg(dir.join("output"))
+            .arg("--checkpoint-dir")
+            .arg(dir.join("checkpoints"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Run(child)
+    }
+}
+
+/// A running example; it does not outlive the test.
+pub(crate) struct Run(Child);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It has ended already, unless the test has failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Run {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Whether it ends within so many milliseconds.
+    pub(crate) fn wait_at_most(&mut self, ms: u64) -> bool {
+        let until = Instant::now() + Duration::from_millis(ms);
+        loop {
+            if self.0.try_wait().unwrap().is_some() {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            std::thread::park_timeout(left.min(Duration::from_millis(1)));
+        }
+    }
+
+    /// SIGKILL. Returns whether it came before the end of the process.
+    pub(crate) fn kill(mut self) -> bool {
+        self.0.kill().unwrap();
+        let (status, stderr) = self.wait();
+        assert!(
+            status.code().is_none_or(|code| code == 0),
+            "{status}: {stderr}"
+        );
+        status.code().is_none()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill")
+            .args(["-s", name, &self.pid().to_string()])
+            .status()
+            .unwrap();
+        assert!(kill.success());
+    }
+
+    /// How it ended, and what it said.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let ended = self.wait_at_most(HANGS_AFTER.as_millis() as u64);
+        assert!(ended, "the job hangs");
+        let status = self.0.wait().unwrap();
+        let mut stderr = String::new();
+        let mut pipe = self.0.stderr.take().unwrap();
+        pipe.read_to_string(&mut stderr).unwrap();
+        (status, stderr)
+    }
+}
+
+/// All rows of all parts in a folder. Nothing else may be there.
+pub(crate) fn rows(dir: &Path) -> Vec<String> {
+    let mut rows = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(name.starts_with("part-"), "{} is left over", path.display());
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with('\n'), "{} is cut", path.display());
+        rows.extend(text.lines().map(str::to_owned));
+    }
+    rows
+}
+
+/// Every file below a folder with its content, but for the lock and the working directory of a
+/// checkpoint directory, which belong to the running process.
+pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "live" {
+                files.extend(snapshot(&path));
+            }
+        } else if name != "LOCK" {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    files
+}
