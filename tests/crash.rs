@@ -8,6 +8,7 @@
 mod child;
 mod every_window_oracle;
 mod flights_oracle;
+mod on_disk;
 #[path = "crash/torture.rs"]
 mod torture;
 
@@ -15,7 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
-use child::{Program, rows};
+use child::Program;
+use on_disk::rows;
 use serde::de::DeserializeOwned;
 use torture::{Random, kills_wanted, torture};
 

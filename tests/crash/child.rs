@@ -1,8 +1,6 @@
-//! The examples as child processes, and what they leave on the disk.
+//! The examples as child processes.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -125,36 +123,4 @@ impl Run {
         pipe.read_to_string(&mut stderr).unwrap();
         (status, stderr)
     }
-}
-
-/// All rows of all parts in a folder. Nothing else may be there.
-pub(crate) fn rows(dir: &Path) -> Vec<String> {
-    let mut rows = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(name.starts_with("part-"), "{} is left over", path.display());
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.ends_with('\n'), "{} is cut", path.display());
-        rows.extend(text.lines().map(str::to_owned));
-    }
-    rows
-}
-
-/// Every file below a folder with its content, but for the lock and the working directory of a
-/// checkpoint directory, which belong to the running process.
-pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(dir).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() {
-            if name != "live" {
-                files.extend(snapshot(&path));
-            }
-        } else if name != "LOCK" {
-            files.insert(path.clone(), fs::read(&path).unwrap());
-        }
-    }
-    files
 }

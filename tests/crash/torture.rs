@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::child::{Program, snapshot};
+use crate::child::Program;
+use crate::on_disk::snapshot;
 
 /// Kills come this late in a run at the most.
 const LATEST_KILL_MS: u64 = 1500;
