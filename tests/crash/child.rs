@@ -4,7 +4,9 @@ use std::fmt::Display;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use millstream::Clock;
 
 /// No run takes this long.
 const HANGS_AFTER: Duration = Duration::from_secs(120);
@@ -81,16 +83,17 @@ impl Run {
 
     /// Whether it ends within so many milliseconds.
     pub(crate) fn wait_at_most(&mut self, ms: u64) -> bool {
-        let until = Instant::now() + Duration::from_millis(ms);
+        let clock = Clock::system();
+        let until_us = clock.monotonic_us() + ms * 1000;
         loop {
             if self.0.try_wait().unwrap().is_some() {
                 return true;
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left_us = until_us.saturating_sub(clock.monotonic_us());
+            if left_us == 0 {
                 return false;
             }
-            std::thread::park_timeout(left.min(Duration::from_millis(1)));
+            std::thread::park_timeout(Duration::from_micros(left_us.min(1000)));
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) fn kills_wanted() -> u64 {
 fn seed() -> u64 {
     match std::env::var("MILLSTREAM_SEED") {
         Ok(text) => text.parse().unwrap(),
-        Err(_) => std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
+        Err(_) => millstream::Clock::system().now_ms() as u64,
     }
 }
 
