@@ -301,6 +301,11 @@ impl<'a> NodeBuilder<'a> {
         let restored = self.cx.restored.as_ref().and_then(|m| m.operators.get(id));
         restored.and_then(|o| o.watermark).unwrap_or(Timestamp::MIN)
     }
+    /// The epoch that the job goes on after; 0: it begins. The first barrier may be asked for while
+    /// the nodes are still being built, so the control's epoch would be too late.
+    pub fn restored_epoch(&self) -> u64 {
+        self.cx.restored.as_ref().map_or(0, |m| m.epoch)
+    }
 
     /// What writer `self.worker` of a sink had prepared in the checkpoint.
     pub fn restored_pending(&self, sink: &str) -> Option<&[u8]> {

@@ -1,13 +1,16 @@
 //! The thread that keeps the state: writes it to RocksDB, saves checkpoints, commits manifests,
 //! removes what is no longer needed. Disk waits happen here, never on a worker.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::checkpoint::directory::CheckpointDir;
 use crate::checkpoint::fail_points::reach;
 use crate::checkpoint::manifest::{Manifest, StateEntry};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Failure};
+use crate::runtime::failure::panic_message;
 use crate::state::rocks::Store;
 use crate::state::run::Run;
 
@@ -32,7 +35,12 @@ pub(crate) fn run(
 ) {
     let mut previous = restored;
     for order in orders {
-        let done = obey(dir, store, &mut previous, order, &saved);
+        let obeying = AssertUnwindSafe(|| obey(dir, store, &mut previous, order, &saved));
+        // The supervisor waits for an answer to each order, so a panic must be one.
+        let done = catch_unwind(obeying).unwrap_or_else(|panic| {
+            let said = panic_message(&*panic);
+            Err(Error::internal(format!("the keeper panicked: {said}")))
+        });
         let failed = done.is_err();
         let event = done.unwrap_or_else(|error| {
             Event::Failed(Box::new(Failure {

@@ -84,7 +84,7 @@ where
             progress: Progress::Watermark(Timestamp::MIN),
             watermark: Timestamp::MIN,
             told: Progress::Watermark(Timestamp::MIN),
-            epoch: builder.control.epoch(),
+            epoch: builder.restored_epoch(),
             control: builder.control.clone(),
             batch_records: builder.settings.batch_records.max(1),
             quarantine: builder.output(quarantine)?,
