@@ -4,12 +4,13 @@ use millstream::Timestamp;
 use millstream::window::{SessionWindow, TimeWindow, Windowed};
 use serde::Serialize;
 
-use super::record::{Code, text};
+use super::record::{Code, as_text};
 
 /// Departures of one airport in one hour.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Hourly {
-    origin: String,
+    #[serde(serialize_with = "as_text")]
+    origin: Code,
     window_start_ms: Timestamp,
     window_end_ms: Timestamp,
     flights: u64,
@@ -23,7 +24,7 @@ impl Hourly {
     pub(crate) fn of(result: Windowed<Code, TimeWindow, (u64, f64, i64, f64)>) -> Self {
         let (flights, mean, max, p99) = result.value;
         Hourly {
-            origin: text(result.key),
+            origin: result.key,
             window_start_ms: result.window.start,
             window_end_ms: result.window.end,
             flights,
@@ -37,7 +38,8 @@ impl Hourly {
 /// Departures of one carrier in three hours.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Carrier {
-    carrier: String,
+    #[serde(serialize_with = "as_text")]
+    carrier: Code,
     window_start_ms: Timestamp,
     window_end_ms: Timestamp,
     flights: u64,
@@ -48,7 +50,7 @@ impl Carrier {
     /// A row of a result.
     pub(crate) fn of(result: Windowed<Code, TimeWindow, (u64, f64)>) -> Self {
         Carrier {
-            carrier: text(result.key),
+            carrier: result.key,
             window_start_ms: result.window.start,
             window_end_ms: result.window.end,
             flights: result.value.0,
@@ -60,7 +62,8 @@ impl Carrier {
 /// Flights of one aircraft that follow each other within a day.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Aircraft {
-    tailnum: String,
+    #[serde(serialize_with = "as_text")]
+    tailnum: Code,
     start_ms: Timestamp,
     last_ms: Timestamp,
     flights: u64,
@@ -71,7 +74,7 @@ impl Aircraft {
     /// A row of a result.
     pub(crate) fn of(result: Windowed<Option<Code>, SessionWindow, (u64, i128)>) -> Self {
         Aircraft {
-            tailnum: result.key.map(text).unwrap_or_default(),
+            tailnum: result.key.unwrap_or_default(),
             start_ms: result.window.start,
             last_ms: result.window.last,
             flights: result.value.0,
