@@ -13,8 +13,12 @@ const DAYS: i64 = 31;
 
 /// Writes `rows` rows to `to`. Returns how many there are.
 pub(crate) fn repeat(month: &Path, to: &Path, rows: u64) -> Result<u64, Failure> {
-    let file = File::open(month)
-        .map_err(|e| format!("{}: {e}; run from the root of the repository", month.display()))?;
+    let file = File::open(month).map_err(|e| {
+        format!(
+            "{}: {e}; run from the root of the repository",
+            month.display()
+        )
+    })?;
     let mut lines = BufReader::new(GzDecoder::new(file)).lines();
     let header = lines.next().ok_or("the month is empty")??;
     let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
