@@ -58,7 +58,9 @@ fn windows(c: &mut Criterion) {
         ),
         ("tumbling", windowed!(Tumbling::of(secs(60)))),
         ("sliding of 6", windowed!(Sliding::of(secs(60), secs(10)))),
-        ("session", windowed!(Session::gap(secs(5)))),
+        ("session", windowed!(Session::gap(secs(30)))),
+        // No two records of a key stand so near.
+        ("session of one", windowed!(Session::gap(secs(1)))),
         ("count", windowed!(Count::of(10))),
         (
             "running",

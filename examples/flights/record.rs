@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub(crate) type Code = [u8; 6];
 
 /// The columns of the file that the job reads.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Row {
     /// In minutes. A cancelled flight has none.
     #[serde(deserialize_with = "delay")]

@@ -21,6 +21,7 @@ pub(crate) struct Hourly {
 
 impl Hourly {
     /// A row of a result.
+    #[expect(clippy::needless_pass_by_value, reason = "a step is given its record")]
     pub(crate) fn of(result: Windowed<Code, TimeWindow, (u64, f64, i64, f64)>) -> Self {
         let (flights, mean, max, p99) = result.value;
         Hourly {
@@ -48,6 +49,7 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     /// A row of a result.
+    #[expect(clippy::needless_pass_by_value, reason = "a step is given its record")]
     pub(crate) fn of(result: Windowed<Code, TimeWindow, (u64, f64)>) -> Self {
         Carrier {
             carrier: result.key,
@@ -72,6 +74,7 @@ pub(crate) struct Aircraft {
 
 impl Aircraft {
     /// A row of a result.
+    #[expect(clippy::needless_pass_by_value, reason = "a step is given its record")]
     pub(crate) fn of(result: Windowed<Option<Code>, SessionWindow, (u64, i128)>) -> Self {
         Aircraft {
             tailnum: result.key.unwrap_or_default(),
