@@ -159,6 +159,15 @@ impl<M> Batch<M> {
         self.records.is_empty() && self.marks.is_empty()
     }
 
+    /// An empty batch that need not grow to become one like this.
+    pub fn with_same_room(&self) -> Self {
+        Batch {
+            records: Vec::with_capacity(self.records.len()),
+            marks: Vec::with_capacity(self.marks.len()),
+            origin: None,
+        }
+    }
+
     /// The memory that the batch takes in a queue, without what its records own on the heap.
     pub fn bytes(&self) -> usize {
         self.records.len() * size_of::<M>() + self.marks.len() * size_of::<Mark>()

@@ -1,28 +1,35 @@
 //! A row of the file, and what of it the job needs.
 
 use millstream::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A short code, kept in place: an airport, a carrier, a tail number.
 pub(crate) type Code = [u8; 6];
 
 /// The columns of the file that the job reads.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Row {
-    dep_delay: String,
-    carrier: String,
-    tailnum: String,
-    origin: String,
+    /// In minutes. A cancelled flight has none.
+    #[serde(deserialize_with = "delay")]
+    dep_delay: Option<i64>,
+    #[serde(deserialize_with = "code")]
+    carrier: Code,
+    #[serde(deserialize_with = "code_if_known")]
+    tailnum: Option<Code>,
+    #[serde(deserialize_with = "code")]
+    origin: Code,
     distance: i64,
     minute: i64,
-    time_hour: String,
+    /// The hour of the scheduled departure.
+    #[serde(deserialize_with = "utc")]
+    time_hour: Timestamp,
 }
 
 impl Row {
     /// Event time: the scheduled departure plus the delay. A cancelled flight has none.
     pub(crate) fn departed_ms(&self) -> Option<Timestamp> {
-        let delay_min: i64 = self.dep_delay.parse().ok()?;
-        Some(utc_ms(&self.time_hour)? + (self.minute + delay_min) * 60_000)
+        Some(self.time_hour + (self.minute + self.dep_delay?) * 60_000)
     }
 }
 
@@ -45,29 +52,52 @@ impl Departure {
     /// A row that has a delay.
     pub(crate) fn of(row: Row) -> Option<Departure> {
         Some(Departure {
-            origin: code(&row.origin)?,
-            carrier: code(&row.carrier)?,
-            tailnum: match row.tailnum.as_str() {
-                "" | "NA" => None,
-                tailnum => Some(code(tailnum)?),
-            },
-            delay_min: row.dep_delay.parse().ok()?,
+            origin: row.origin,
+            carrier: row.carrier,
+            tailnum: row.tailnum,
+            delay_min: row.dep_delay?,
             distance: row.distance,
         })
     }
 }
 
-fn code(text: &str) -> Option<Code> {
-    let mut code = Code::default();
-    code.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-    Some(code)
+/// The text of a cell, if it is known.
+fn known<'de, D: Deserializer<'de>>(cell: D) -> Result<Option<&'de str>, D::Error> {
+    let text = <&str>::deserialize(cell)?;
+    Ok((!matches!(text, "" | "NA")).then_some(text))
 }
 
-/// A code as text.
-pub(crate) fn text(code: Code) -> String {
-    String::from_utf8_lossy(&code)
-        .trim_end_matches('\0')
-        .to_owned()
+fn delay<'de, D: Deserializer<'de>>(cell: D) -> Result<Option<i64>, D::Error> {
+    let minutes = known(cell)?.map(str::parse).transpose();
+    minutes.map_err(D::Error::custom)
+}
+
+fn code_if_known<'de, D: Deserializer<'de>>(cell: D) -> Result<Option<Code>, D::Error> {
+    known(cell)?.map(code_of).transpose()
+}
+
+fn code<'de, D: Deserializer<'de>>(cell: D) -> Result<Code, D::Error> {
+    code_of(<&str>::deserialize(cell)?)
+}
+
+fn utc<'de, D: Deserializer<'de>>(cell: D) -> Result<Timestamp, D::Error> {
+    let text = <&str>::deserialize(cell)?;
+    utc_ms(text).ok_or_else(|| D::Error::custom("not a time such as 2013-01-01T10:00:00Z"))
+}
+
+fn code_of<E: serde::de::Error>(text: &str) -> Result<Code, E> {
+    let mut code = Code::default();
+    match code.get_mut(..text.len()) {
+        Some(place) => place.copy_from_slice(text.as_bytes()),
+        None => return Err(E::custom("a code has at most 6 characters")),
+    }
+    Ok(code)
+}
+
+/// Writes a code as text.
+pub(crate) fn as_text<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = std::str::from_utf8(code).map_err(serde::ser::Error::custom)?;
+    serializer.serialize_str(text.trim_end_matches('\0'))
 }
 
 /// Milliseconds since the epoch of a time such as `2013-01-01T10:00:00Z`.

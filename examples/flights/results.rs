@@ -4,12 +4,13 @@ use millstream::Timestamp;
 use millstream::window::{SessionWindow, TimeWindow, Windowed};
 use serde::Serialize;
 
-use super::record::{Code, text};
+use super::record::{Code, as_text};
 
 /// Departures of one airport in one hour.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Hourly {
-    origin: String,
+    #[serde(serialize_with = "as_text")]
+    origin: Code,
     window_start_ms: Timestamp,
     window_end_ms: Timestamp,
     flights: u64,
@@ -20,10 +21,11 @@ pub(crate) struct Hourly {
 
 impl Hourly {
     /// A row of a result.
+    #[expect(clippy::needless_pass_by_value, reason = "a step is given its record")]
     pub(crate) fn of(result: Windowed<Code, TimeWindow, (u64, f64, i64, f64)>) -> Self {
         let (flights, mean, max, p99) = result.value;
         Hourly {
-            origin: text(result.key),
+            origin: result.key,
             window_start_ms: result.window.start,
             window_end_ms: result.window.end,
             flights,
@@ -37,7 +39,8 @@ impl Hourly {
 /// Departures of one carrier in three hours.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Carrier {
-    carrier: String,
+    #[serde(serialize_with = "as_text")]
+    carrier: Code,
     window_start_ms: Timestamp,
     window_end_ms: Timestamp,
     flights: u64,
@@ -46,9 +49,10 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     /// A row of a result.
+    #[expect(clippy::needless_pass_by_value, reason = "a step is given its record")]
     pub(crate) fn of(result: Windowed<Code, TimeWindow, (u64, f64)>) -> Self {
         Carrier {
-            carrier: text(result.key),
+            carrier: result.key,
             window_start_ms: result.window.start,
             window_end_ms: result.window.end,
             flights: result.value.0,
@@ -60,7 +64,8 @@ impl Carrier {
 /// Flights of one aircraft that follow each other within a day.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Aircraft {
-    tailnum: String,
+    #[serde(serialize_with = "as_text")]
+    tailnum: Code,
     start_ms: Timestamp,
     last_ms: Timestamp,
     flights: u64,
@@ -69,9 +74,10 @@ pub(crate) struct Aircraft {
 
 impl Aircraft {
     /// A row of a result.
+    #[expect(clippy::needless_pass_by_value, reason = "a step is given its record")]
     pub(crate) fn of(result: Windowed<Option<Code>, SessionWindow, (u64, i128)>) -> Self {
         Aircraft {
-            tailnum: result.key.map(text).unwrap_or_default(),
+            tailnum: result.key.unwrap_or_default(),
             start_ms: result.window.start,
             last_ms: result.window.last,
             flights: result.value.0,

@@ -15,6 +15,9 @@ use super::part_writer::{PartWriter, Roll};
 use super::recovery;
 use crate::format::line::{Json, LineFormat};
 
+/// The engine sends a chunk on when it has 64 KiB; a batch more may be in it then.
+const CHUNK_ROOM_BYTES: usize = 128 << 10;
+
 /// Writes each record as one line of JSON to files in the folder `dir`, exactly once.
 ///
 /// Each worker writes a file of its own, named `part-<worker>-<number>.jsonl`. A file gets this
@@ -79,6 +82,9 @@ impl<T: Serialize + Data> Sink<T> for JsonLines {
     type Writer = PartWriter;
 
     fn encode(&self, record: T, _time: Timestamp, chunk: &mut Vec<u8>) -> Result<()> {
+        if chunk.capacity() == 0 {
+            chunk.reserve_exact(CHUNK_ROOM_BYTES);
+        }
         Json.append(&record, chunk)
     }
 

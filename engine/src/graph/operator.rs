@@ -203,7 +203,8 @@ impl<T: Data> AnyOutput for Output<T> {
         if let Some(to) = &mut self.to
             && !self.batch.is_empty()
         {
-            to.send(std::mem::take(&mut self.batch));
+            let next = self.batch.with_same_room();
+            to.send(std::mem::replace(&mut self.batch, next));
         }
     }
 

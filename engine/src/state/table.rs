@@ -116,6 +116,11 @@ impl<K: Key, V: Wire> Table<K, V> {
             .map(|(&namespace, &id)| (namespace, id))
     }
 
+    /// The lowest namespace that has a slice.
+    pub fn first_namespace(&self) -> Option<i64> {
+        self.by_namespace.keys().next().copied()
+    }
+
     /// The namespaces within a range that have a slice, ascending.
     pub fn namespaces_in(
         &self,
@@ -356,10 +361,13 @@ impl<K: Key, V: Wire> Table<K, V> {
     /// checkpoint needs it. A row that was deleted comes back with `revive`.
     #[cold]
     fn touch(&mut self, id: SliceId, row: RowId, revive: Option<impl FnOnce() -> V>) -> Result<()> {
-        let Some(mut slice) = self.slices[id.0].take() else {
-            return Err(lost());
-        };
-        let handed_over = self.hand_over(&mut slice, row);
+        if self.cutting {
+            let mut slice = self.slices[id.0].take().ok_or_else(lost)?;
+            let handed_over = self.hand_over(&mut slice, row);
+            self.slices[id.0] = Some(slice);
+            handed_over?;
+        }
+        let slice = self.slices[id.0].as_mut().ok_or_else(lost)?;
         if let Some(slot) = slice.row_mut(row) {
             let dirty = slot.mark.epoch() == self.epoch;
             if slot.mark.is_removed()
@@ -372,8 +380,7 @@ impl<K: Key, V: Wire> Table<K, V> {
                 slice.dirty.push(row);
             }
         }
-        self.slices[id.0] = Some(slice);
-        handed_over
+        Ok(())
     }
 
     /// Hands over a frozen row, unless that was done.

@@ -143,8 +143,7 @@ where
             accumulator.add(&mut only.state, input.input);
             return Ok(());
         }
-        let (touched, others): (Vec<_>, Vec<_>) = live.sessions.drain(..).partition(near);
-        live.sessions = others;
+        let touched: Vec<_> = live.sessions.extract_if(.., |s| near(s)).collect();
         let mut grown = Session {
             start: time,
             last: time,
@@ -183,6 +182,8 @@ where
             self.results.emit(result.window.end - 1, result);
         }
         let due = grown.due(self.lateness);
+        // Nearly every key has one session at a time.
+        live.sessions.reserve_exact(1);
         live.sessions.push(grown);
         if due < live.armed {
             live.armed = due;

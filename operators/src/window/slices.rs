@@ -125,6 +125,14 @@ mod tests {
                 prop_assert_eq!(windows(&w, &slice), brute_force(&w, instant));
             }
             let all = windows(&w, &slice);
+            // Who looks for the next window to end may stop at the first slice that has one.
+            let next = w.of(slice.end);
+            prop_assert!(slice.last_window_end <= next.last_window_end);
+            for after in (t - 100)..(t + 100) {
+                if let (Some(end), Some(later)) = (w.next_end(&slice, after), w.next_end(&next, after)) {
+                    prop_assert!(end <= later);
+                }
+            }
             for until in (t - 100)..(t + 100) {
                 let expected = all.iter().filter(|(_, e)| *e <= until).count() as u64;
                 prop_assert_eq!(slice.windows_until(until, slide), expected);

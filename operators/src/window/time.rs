@@ -242,12 +242,15 @@ where
     /// The next window to fire at this watermark.
     fn next_window(&self, watermark: Timestamp) -> Option<TimeWindow> {
         let after = self.fired.saturating_add(1);
-        let ends = self.slices.namespaces().filter_map(|(start, _)| {
-            let slice = self.windows.of(start);
-            self.windows.next_end(&slice, after)
-        });
-        let end = ends.min()?;
+        let end = self.next_end(after)?;
         (end - 1 <= watermark).then(|| self.window(end))
+    }
+
+    /// The first end after `after` of a window that has a slice: that of the first slice that
+    /// has one, since slices and the ends of their windows ascend together.
+    fn next_end(&self, after: Timestamp) -> Option<Timestamp> {
+        let mut slices = self.slices.namespaces();
+        slices.find_map(|(start, _)| self.windows.next_end(&self.windows.of(start), after))
     }
 
     fn begin_firing(&mut self, window: TimeWindow) -> Result<()> {
@@ -319,17 +322,18 @@ where
 
     /// F4: frees what no window needs any more.
     fn expire(&mut self, watermark: Timestamp) -> Result<()> {
-        let slices: Vec<Timestamp> = self.slices.namespaces().map(|(start, _)| start).collect();
-        for start in slices {
-            if watermark >= self.finalised_from(self.windows.of(start).last_window_end) {
-                self.slices.drop_slice(start)?;
+        // Slices and the ends of their windows ascend together.
+        while let Some(start) = self.slices.first_namespace() {
+            if watermark < self.finalised_from(self.windows.of(start).last_window_end) {
+                break;
             }
+            self.slices.drop_slice(start)?;
         }
-        let panes: Vec<Timestamp> = self.panes.namespaces().map(|(end, _)| end).collect();
-        for end in panes {
-            if watermark >= self.finalised_from(end) {
-                self.panes.drop_slice(end)?;
+        while let Some(end) = self.panes.first_namespace() {
+            if watermark < self.finalised_from(end) {
+                break;
             }
+            self.panes.drop_slice(end)?;
         }
         self.current = None;
         Ok(())
@@ -337,20 +341,14 @@ where
 
     fn find_due(&mut self) {
         let after = self.fired.saturating_add(1);
-        let slices = self.slices.namespaces().map(|(start, _)| {
-            let slice = self.windows.of(start);
-            let expires = self.finalised_from(slice.last_window_end);
-            let fires = self
-                .windows
-                .next_end(&slice, after)
-                .map_or(Timestamp::MAX, |end| end - 1);
-            expires.min(fires)
-        });
-        let panes = self
-            .panes
-            .namespaces()
-            .map(|(end, _)| self.finalised_from(end));
-        self.due = slices.chain(panes).min().unwrap_or(Timestamp::MAX);
+        let fires = self.next_end(after).map(|end| end - 1);
+        let first = self.slices.first_namespace();
+        let expires =
+            first.map(|start| self.finalised_from(self.windows.of(start).last_window_end));
+        let first = self.panes.first_namespace();
+        let panes = first.map(|end| self.finalised_from(end));
+        let soonest = [fires, expires, panes].into_iter().flatten().min();
+        self.due = soonest.unwrap_or(Timestamp::MAX);
     }
 }
 

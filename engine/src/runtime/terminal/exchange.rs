@@ -81,11 +81,10 @@ impl<M: Data> Target<M> {
             });
         }
         if !self.batch.is_empty() {
-            let records = self.batch.records.len();
-            let mut batch = std::mem::take(&mut self.batch);
+            let next = self.batch.with_same_room();
+            let mut batch = std::mem::replace(&mut self.batch, next);
             batch.origin = origin;
             self.channel.push(Message::Batch(batch));
-            self.batch.records.reserve(records);
         }
     }
 }

@@ -100,9 +100,9 @@ impl<T: Data> Terminal<T> for PortTerminal<T> {
         if let Some(outlet) = &mut self.outlet
             && !self.batch.is_empty()
         {
-            let mut batch = std::mem::take(&mut self.batch);
+            let next = self.batch.with_same_room();
+            let mut batch = std::mem::replace(&mut self.batch, next);
             batch.origin = origin;
-            self.batch.records.reserve(batch.records.len());
             outlet.send(batch);
         }
         Ok(())
