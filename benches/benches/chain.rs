@@ -24,7 +24,7 @@ fn most(r: &[u64; 4]) -> bool {
 }
 
 fn pair(r: [u64; 4]) -> Option<(u64, u64)> {
-    (r[2] % 5 != 0).then_some((r[0], r[1] ^ r[2]))
+    (!r[2].is_multiple_of(5)).then_some((r[0], r[1] ^ r[2]))
 }
 
 fn odd(r: &(u64, u64)) -> bool {

@@ -151,7 +151,7 @@ impl<'a> Subject<'a> {
         while self
             .table
             .walk(slice, &mut walk, 2, |row| {
-                seen.push(((namespace, *row.key), row.value.clone()))
+                seen.push(((namespace, *row.key), row.value.clone()));
             })
             .unwrap()
         {

@@ -86,7 +86,7 @@ pub fn expected() -> BTreeMap<&'static str, Vec<String>> {
         let (split, key) = (n / (RECORDS / 3), n % KEYS);
         let lane = lanes.entry((split, key)).or_default();
         *lane = (lane.0 + 1, lane.1 + n);
-        if lane.0 % 50 == 0 {
+        if lane.0.is_multiple_of(50) {
             running.push(format!("[[{split},{key}],[{},{}]]", lane.0, lane.1));
         }
     }
