@@ -8,7 +8,7 @@ use crate::state::table::{StateTable, Table, TableContext};
 
 /// A stateful step. It is synchronous: it does no IO, reads no clock and never waits.
 ///
-/// It writes no checkpoint code: its state is in [`Table`](crate::state::table::Table)s, which
+/// It writes no checkpoint code: its state is in [`Table`]s, which
 /// it owns and shows to the runtime through [`tables`](Operator::tables). One instance runs on
 /// each worker and owns the keys of that worker's key groups.
 pub trait Operator: 'static {
