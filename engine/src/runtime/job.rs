@@ -181,9 +181,10 @@ impl JobGraph {
     /// Lets a pipe feed a port.
     pub fn feed<P: Pipe>(&mut self, pipe: P, port: PortId, label: &str) {
         let feeder = self.plan.feed(port);
-        self.attach(pipe, label, move |builder, _| {
+        let node = self.attach(pipe, label, move |builder, _| {
             Ok(PortTerminal::new(builder.outlet::<P::Item>(port, feeder)?))
         });
+        self.topology.feeders.entry(port).or_default().push(node);
     }
 
     /// Deals what comes out of a pipe out to two ports: what passes the test, and the rest.
