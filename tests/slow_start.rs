@@ -1,7 +1,5 @@
 //! A job whose sources take longer to open than the time between checkpoints.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
-
 use std::sync::mpsc;
 use std::time::Duration;
 
