@@ -10,6 +10,7 @@ mod small_job;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fail::FailScenario;
 use millstream::engine::checkpoint::fail_points::FAIL_POINTS;
@@ -37,9 +38,19 @@ fn stop_after(run: usize) -> Option<u64> {
     (run < STOPPED_RUNS).then_some(CHECKPOINTS_PER_RUN)
 }
 
+/// A child that is being started holds, for a moment, the locks of all jobs in this process.
+static ONE_TEST_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_TEST_AT_A_TIME
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Fail points are the process's: everything that sets them here is one test.
 #[test]
 fn a_failed_step_is_reported_and_the_next_start_goes_on() {
+    let _alone = alone();
     for point in points() {
         for passes in PASSES {
             fails_once(point, "return", passes, |dir, number| {
@@ -108,6 +119,7 @@ const CHILD_RUN: &str = "MILLSTREAM_TEST_RUN";
 
 #[test]
 fn a_process_that_ends_in_any_step_is_made_up_for_by_the_next() {
+    let _alone = alone();
     for point in points() {
         for passes in PASSES {
             let what = format!("{point}: the process ends after {passes} hits");

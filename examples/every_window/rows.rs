@@ -1,5 +1,10 @@
 //! The rows that the job writes.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a step takes its records by value"
+)]
+
 use millstream::Timestamp;
 use millstream::window::{CountWindow, SessionWindow, TimeWindow, Windowed};
 use serde::Serialize;

@@ -114,7 +114,8 @@ pub fn run(shape: Shape, dir: &Path, stop_after: Option<u64>) -> Result<Outcome>
         checkpoint_interval: Duration::from_millis(1),
         memory_bytes: 64 << 20,
         batch_records: 64,
-        throttle_rows_per_s: stop_after.map(|_| RECORDS * 3),
+        // Slow enough that it does not come to its end before it is stopped, on any disk.
+        throttle_rows_per_s: stop_after.map(|_| RECORDS / 2),
         ..Settings::default()
     };
     let stopper = Stopper::default();
