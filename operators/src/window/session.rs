@@ -206,8 +206,9 @@ where
         let Some(live) = self.sessions.get(slice, hash, key)? else {
             return Ok(());
         };
-        if live.armed != time {
-            return Ok(());
+        let armed = live.armed;
+        if armed != time {
+            return self.timers.ensure(armed, hash, key);
         }
         let Some(live) = self.sessions.get_mut(slice, hash, key)? else {
             return Ok(());
@@ -307,5 +308,71 @@ where
             ("late", self.late_count),
             ("refused", self.late_count),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accumulator::{Count, count};
+    use millstream_engine::state::key_group::stable_hash;
+    use millstream_engine::testing::{Emitted, OperatorHarness};
+
+    type Harness = OperatorHarness<Sessions<u32, u32, Count>>;
+    type Results = Emitted<Windowed<u32, SessionWindow, u64>>;
+
+    fn sessions(gap: i64, lateness: i64) -> (Harness, Results) {
+        let results = Results::default();
+        let harness = OperatorHarness::new(vec![Some(results.outlet()), None], |setup| {
+            Sessions::open(setup, gap, lateness, Arc::new(count()))
+        });
+        (harness.unwrap(), results)
+    }
+
+    fn at(time: Timestamp, gap: i64) -> Keyed<u32, SessionInput<(), u32>> {
+        let input = WindowInput {
+            input: (),
+            whole: None,
+        };
+        Keyed {
+            time,
+            hash: stable_hash(&1u32),
+            at: 0,
+            key: 1,
+            payload: (input, gap),
+        }
+    }
+
+    fn bounds(results: &Results) -> Vec<(Timestamp, Timestamp, u64)> {
+        let results = results.take().into_iter();
+        results
+            .map(|(_, r)| (r.window.start, r.window.last, r.value))
+            .collect()
+    }
+
+    #[test]
+    fn w4_fires_at_end_minus_one() {
+        let (mut harness, results) = sessions(10, 0);
+        harness.records(vec![at(0, 10), at(10, 10)]).unwrap();
+        harness.watermark(19).unwrap();
+        assert_eq!(bounds(&results), []);
+        harness.watermark(20).unwrap();
+        assert_eq!(bounds(&results), [(0, 10, 2)]);
+    }
+
+    #[test]
+    fn a_timer_that_has_lost_its_meaning_takes_no_other_with_it() {
+        let (mut harness, results) = sessions(640, 0);
+        // Due at 1640; then an earlier session, due at 640; then the first one grows, in the
+        // bucket of its old timer.
+        harness
+            .records(vec![at(1000, 640), at(0, 640), at(1001, 640)])
+            .unwrap();
+        harness.watermark(640).unwrap();
+        assert_eq!(bounds(&results), [(0, 0, 1)]);
+        harness.watermark(1640).unwrap();
+        assert_eq!(bounds(&results), []);
+        harness.watermark(1641).unwrap();
+        assert_eq!(bounds(&results), [(1000, 1001, 2)]);
     }
 }

@@ -45,6 +45,18 @@ impl<K: Key> Timers<K> {
         Ok(())
     }
 
+    /// Makes sure that a key is due at `time`, when an earlier time of its has lost its meaning:
+    /// of several times in one bucket the table keeps the least.
+    pub(crate) fn ensure(&mut self, time: Timestamp, hash: u32, key: &K) -> Result<()> {
+        let bucket = time - time.rem_euclid(self.bucket_ms);
+        if let Some(slice) = self.buckets.find_slice(bucket)
+            && self.buckets.get(slice, hash, key)? == Some(&time)
+        {
+            return Ok(());
+        }
+        self.set(time, hash, key)
+    }
+
     /// A watermark below which no key is due.
     pub(crate) fn due(&self) -> Timestamp {
         let next_bucket = self

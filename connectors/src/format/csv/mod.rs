@@ -4,6 +4,7 @@
 mod cell;
 pub mod record;
 pub mod rows;
+mod unknown;
 
 /// The greatest row, in bytes of input with its line end: what is longer is a bad row. It bounds
 /// what a quote that is never closed can swallow into memory.

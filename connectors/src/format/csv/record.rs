@@ -3,21 +3,20 @@
 //! Columns are matched by name with the fields of a struct, and only the columns that the struct
 //! has are looked at: that is what makes a file of many columns cheap to read.
 
-use std::cell::{Cell as Flag, OnceCell};
+use std::cell::OnceCell;
 use std::fmt;
-use std::iter;
 use std::marker::PhantomData;
 
-use serde::de::value::{BorrowedStrDeserializer, MapDeserializer};
+use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
-    Visitor,
+    self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
 use super::MAX_ROW_BYTES;
 use super::cell::Cell;
 use super::rows::{Row, RowFault};
+use super::unknown::passes_over_unknown_fields;
 
 /// Makes records of type `T` of rows.
 #[derive(Debug)]
@@ -451,40 +450,6 @@ impl<'de, C: Iterator<Item = usize>> MapAccess<'de> for ByName<'de, C> {
             Ok(value) => Ok(value),
             Err(fault) => Err(fault.in_column(self.column)),
         }
-    }
-}
-
-/// Whether `T` takes a field that it does not know, and does not look at it: then columns without
-/// a field need not be shown to it. False with `#[serde(deny_unknown_fields)]`.
-fn passes_over_unknown_fields<T: DeserializeOwned>() -> bool {
-    let looked_at = Flag::new(false);
-    let unknown = iter::once(("\0", Unknown(&looked_at)));
-    // Whether this gives a record does not matter, only whether the value was asked for.
-    let _: Result<T, Box<Fault>> = T::deserialize(MapDeserializer::new(unknown));
-    looked_at.get()
-}
-
-struct Unknown<'f>(&'f Flag<bool>);
-
-impl<'de> IntoDeserializer<'de, Box<Fault>> for Unknown<'_> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-impl<'de> Deserializer<'de> for Unknown<'_> {
-    type Error = Box<Fault>;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        self.0.set(true);
-        visitor.visit_unit()
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
