@@ -6,7 +6,7 @@ use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::record::Fault;
+use super::fault::Fault;
 
 /// The text of a cell.
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 //! records of them.
 
 mod cell;
+pub mod fault;
 pub mod record;
 pub mod rows;
 mod unknown;

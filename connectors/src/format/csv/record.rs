@@ -4,18 +4,16 @@
 //! has are looked at: that is what makes a file of many columns cheap to read.
 
 use std::cell::OnceCell;
-use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::MAX_ROW_BYTES;
 use super::cell::Cell;
-use super::rows::{Row, RowFault};
+pub use super::fault::Fault;
+use super::fault::not_utf8;
+use super::rows::Row;
 use super::unknown::passes_over_unknown_fields;
 
 /// Makes records of type `T` of rows.
@@ -42,20 +40,6 @@ struct Layout {
 struct Used {
     fields: &'static [&'static str],
     columns: Box<[usize]>,
-}
-
-/// Why a row gives no record.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Something is wrong with this row.
-    Row {
-        /// The number of the column, from 0, if one is to blame.
-        column: Option<usize>,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The columns do not fit the record type: no row can be read.
-    Columns(String),
 }
 
 impl<T: DeserializeOwned> Decoder<T> {
@@ -152,77 +136,6 @@ impl Layout {
             .map(|(column, _)| column)
             .collect();
         Ok(Used { fields, columns })
-    }
-}
-
-#[cold]
-fn not_utf8(ends: &[usize], valid_up_to: usize) -> Box<Fault> {
-    Box::new(Fault::Row {
-        column: Some(ends.partition_point(|end| *end <= valid_up_to)),
-        reason: "it is not valid UTF-8".into(),
-    })
-}
-
-impl From<RowFault> for Box<Fault> {
-    #[cold]
-    fn from(fault: RowFault) -> Self {
-        Fault::row(match fault {
-            RowFault::TooLong(bytes) => {
-                format!(
-                    "the row has {bytes} bytes, more than the {MAX_ROW_BYTES} that a row may have (is a quote not closed?)"
-                )
-            }
-            RowFault::UnclosedQuote => "a quote is opened in the row and never closed".into(),
-        })
-    }
-}
-
-impl Fault {
-    pub(super) fn row(reason: impl Into<String>) -> Box<Self> {
-        Box::new(Fault::Row {
-            column: None,
-            reason: reason.into(),
-        })
-    }
-
-    pub(super) fn columns(reason: impl Into<String>) -> Box<Self> {
-        Box::new(Fault::Columns(reason.into()))
-    }
-
-    /// Blames column `index`, if nobody is blamed yet.
-    #[cold]
-    fn in_column(mut self: Box<Self>, index: usize) -> Box<Self> {
-        if let Fault::Row { column, .. } = &mut *self {
-            column.get_or_insert(index);
-        }
-        self
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Row { reason, .. } | Fault::Columns(reason) => f.write_str(reason),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
-
-impl de::Error for Box<Fault> {
-    #[cold]
-    fn custom<M: fmt::Display>(message: M) -> Self {
-        Fault::row(message.to_string())
-    }
-
-    #[cold]
-    fn missing_field(field: &'static str) -> Self {
-        Fault::columns(format!("there is no column `{field}`"))
-    }
-
-    #[cold]
-    fn unknown_field(field: &str, _: &'static [&'static str]) -> Self {
-        Fault::columns(format!("the record has no field for column `{field}`"))
     }
 }
 

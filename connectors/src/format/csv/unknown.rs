@@ -7,7 +7,7 @@ use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::record::Fault;
+use super::fault::Fault;
 
 /// Whether `T` takes a field that it does not know, and does not look at it: then columns without
 /// a field need not be shown to it. False with `#[serde(deny_unknown_fields)]`.
