@@ -15,7 +15,7 @@ use millstream_engine::state::table::{StateTable, Table, Walk};
 use serde::{Deserialize, Serialize};
 
 use crate::accumulator::Accumulator;
-use crate::window::result::{Change, CountWindow, Pane, Timing, Windowed};
+use crate::window::result::{Change, CountWindow, Late, Pane, Timing, Windowed};
 
 /// The table of [`Counts`], with the version of its values.
 pub(crate) const TABLES: [(&str, u8); 1] = [("counts", 1)];
@@ -28,6 +28,8 @@ pub(super) struct Counts<K: Key, T: Data, A: Accumulator<T>> {
     accumulator: Arc<A>,
     keys: Table<K, Counted<A::State>>,
     results: Output<Windowed<K, CountWindow, A::Output>>,
+    /// Nothing is ever late here, but who reads it hears of barriers and watermarks.
+    late: Output<Late<K, T>>,
     processed: u64,
     /// How far the end has brought out partial windows.
     ending: Walk,
@@ -76,6 +78,7 @@ where
             accumulator,
             keys: setup.table(keys, version),
             results: setup.output(0)?,
+            late: setup.output(1)?,
             processed: 0,
             ending: Walk::default(),
         })
@@ -220,6 +223,7 @@ where
 
     fn outputs(&mut self, visit: &mut dyn FnMut(&mut dyn AnyOutput)) {
         visit(&mut self.results);
+        visit(&mut self.late);
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {

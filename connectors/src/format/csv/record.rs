@@ -528,7 +528,7 @@ mod tests {
             #[allow(dead_code)]
             a: Vec<u8>,
         }
-        fn check<T: DeserializeOwned + fmt::Debug + PartialEq>(
+        fn check<T: DeserializeOwned + std::fmt::Debug + PartialEq>(
             header: &str,
             row: &[u8],
             expect: &str,
