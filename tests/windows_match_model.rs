@@ -3,6 +3,12 @@
 //!
 //! Tests carry the number of the rule that they are about.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    reason = "a test that cannot go on has failed; strategies have long types"
+)]
+
 #[path = "windows_match_model/harness.rs"]
 mod harness;
 mod model;
