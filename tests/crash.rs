@@ -22,8 +22,8 @@ use serde::de::DeserializeOwned;
 use torture::{Random, kills_wanted, torture};
 
 /// At this pace a run takes a second or two.
-const EVENTS: u64 = 120_000;
-const EVENTS_PER_S: u64 = 90_000;
+const EVENTS: u64 = 1_000_000;
+const EVENTS_PER_S: u64 = 500_000;
 const FLIGHTS_PER_S: u64 = 20_000;
 
 fn every_window() -> Program {
