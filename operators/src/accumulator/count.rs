@@ -12,24 +12,33 @@ pub fn count() -> Count {
 }
 
 impl<T> Accumulator<T> for Count {
-    type Input = ();
+    type Input = u32;
     type State = u64;
     type Output = u64;
 
     #[inline]
-    fn input(&self, _record: &T) {}
+    fn input(&self, _record: &T) -> u32 {
+        1
+    }
 
     fn init(&self) -> u64 {
         0
     }
 
     #[inline]
-    fn add(&self, state: &mut u64, (): ()) {
-        *state += 1;
+    fn add(&self, state: &mut u64, input: u32) {
+        *state += u64::from(input);
     }
 
     fn merge(&self, state: &mut u64, other: &u64) {
         *state += other;
+    }
+
+    const COMBINES: bool = true;
+
+    #[inline]
+    fn combine(&self, first: &mut u32, second: u32) {
+        *first += second;
     }
 
     fn finish(&self, state: &u64) -> u64 {
