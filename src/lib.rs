@@ -26,7 +26,7 @@ pub mod prelude {
     pub use std::time::Duration;
 
     pub use crate::accumulator::{
-        Accumulator, count, custom, distinct, last_by, max, max_by, mean, min, min_by, quantile,
+        Accumulator, count, count_if, custom, distinct, last_by, max, max_by, mean, min, min_by, quantile,
         sum, top_n,
     };
     pub use crate::cli::JobArgs;

@@ -23,7 +23,7 @@ mod top;
 mod tuple;
 
 pub use by::{Best, TiedBest, last_by, max_by, min_by};
-pub use count::{Count, count};
+pub use count::{Count, CountIf, count, count_if};
 pub use custom::{Custom, custom};
 pub use distinct::{Distinct, distinct};
 pub use extreme::{Comparable, Max, Min, max, min};
