@@ -11,6 +11,7 @@ mod outcome;
 mod output;
 mod queries;
 mod rows;
+#[allow(dead_code, reason = "the queries as jobs read it")]
 mod source;
 mod tally;
 
