@@ -243,7 +243,7 @@ fn mix(z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A seeded row of numbers, for whoever shuffles.
+/// Puts items into a random order, which only depends on the seed and their number.
 pub(crate) fn shuffle(seed: u64, items: &mut [u32]) {
     let mut draws = Draws { state: mix(seed) };
     for last in (1..items.len()).rev() {
@@ -333,6 +333,29 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// Made by a program of another language from the definition.
+    #[test]
+    #[rustfmt::skip]
+    fn events_are_those_of_other_implementations() {
+        for (rate, wide, n, expect) in [
+            (100_000, false, 0, r#"{"Person":{"id":1000,"name":"sarah bartels","city":"seattle","state":"id","ts":0,"wide":null}}"#),
+            (100_000, false, 1, r#"{"Auction":{"id":1000,"initial":405092,"reserve":405288,"expires":20,"seller":1000,"category":12,"ts":0,"wide":null}}"#),
+            (100_000, false, 2, r#"{"Auction":{"id":1001,"initial":3848,"reserve":74604,"expires":30,"seller":1005,"category":11,"ts":0,"wide":null}}"#),
+            (100_000, false, 4, r#"{"Bid":{"auction":1000,"bidder":1001,"price":24452,"ts":0,"wide":null}}"#),
+            (100_000, false, 6, r#"{"Bid":{"auction":1005,"bidder":1001,"price":5529700,"ts":0,"wide":null}}"#),
+            (100_000, false, 50, r#"{"Person":{"id":1001,"name":"vicky white","city":"seattle","state":"wa","ts":0,"wide":null}}"#),
+            (100_000, false, 51, r#"{"Auction":{"id":1003,"initial":240,"reserve":239188,"expires":26,"seller":1006,"category":12,"ts":0,"wide":null}}"#),
+            (100_000, false, 1_234_567, r#"{"Bid":{"auction":75032,"bidder":25601,"price":764,"ts":12345,"wide":null}}"#),
+            (100_000, false, 9_999_999_999, r#"{"Bid":{"auction":600000900,"bidder":200000901,"price":5972,"ts":99999999,"wide":null}}"#),
+            (7, false, 1001, r#"{"Auction":{"id":1060,"initial":1292,"reserve":31632,"expires":423816,"seller":1000,"category":11,"ts":143000,"wide":null}}"#),
+            (100_000, true, 4, r#"{"Bid":{"auction":1000,"bidder":1001,"price":24452,"ts":0,"wide":{"channel":"Facebook","url":"ysmzflwzpbzgnppokpbrnsaahvxvzmbp","extra":"qexurmaltyzdbivqdsqqspfssjpvcxeczded"}}}"#),
+        ] {
+            let event = Generator::new(&Input { rate, wide, ..INPUT }).event(n);
+            assert_eq!(serde_json::to_string(&event).unwrap(), expect, "event {n}");
+            assert_eq!(serde_json::from_str::<Event>(expect).unwrap(), event, "event {n}");
         }
     }
 

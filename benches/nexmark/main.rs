@@ -1,33 +1,42 @@
-//! Nexmark.
+//! Nexmark: queries on the events of an auction house, as jobs of Millstream's and as loops
+//! written by hand, on the same events, with what each cost.
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
+mod args;
 mod arrival;
 mod event;
 mod generator;
 mod input;
+mod loops;
+mod outcome;
+mod output;
+mod queries;
+mod rows;
+#[allow(dead_code, reason = "the queries as jobs read it")]
 mod source;
+mod tally;
 
-fn main() {
-    let input = input::Input {
-        events: 20_000_000,
-        rate: 100_000,
-        wide: false,
-        splits: 1,
-        shuffle_ms: 0,
-    };
-    let g = generator::Generator::new(&input);
-    for _ in 0..3 {
-        let start = millstream_benches::cpu_seconds();
-        let mut sum = 0u64;
-        for n in arrival::Cursor::new(input, 0) {
-            let e = std::hint::black_box(g.event(n));
-            sum = sum.wrapping_add(e.ts() as u64);
-        }
-        println!(
-            "{sum} {} ns",
-            (millstream_benches::cpu_seconds() - start) * 1e9 / 2e7
-        );
-    }
+use std::process::ExitCode;
+
+use clap::Parser;
+use millstream::{Error, Result};
+
+use crate::args::{Args, Engine};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    millstream::cli::exit_code(run(&Args::parse()))
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the program is for")]
+fn run(args: &Args) -> Result<()> {
+    let outcome = match args.engine {
+        Engine::Millstream => queries::run(args),
+        Engine::Loop => loops::run(args),
+    }?;
+    let line = serde_json::to_string(&outcome)
+        .map_err(|e| Error::internal("the outcome cannot be written as JSON").caused_by(e))?;
+    println!("{line}");
+    Ok(())
 }
