@@ -26,8 +26,8 @@ pub mod prelude {
     pub use std::time::Duration;
 
     pub use crate::accumulator::{
-        Accumulator, count, count_if, custom, distinct, last_by, max, max_by, mean, min, min_by, quantile,
-        sum, top_n,
+        Accumulator, count, count_if, custom, distinct, last_by, max, max_by, mean, min, min_by,
+        over, quantile, sum, top_n,
     };
     pub use crate::cli::JobArgs;
     pub use crate::keyed::KeyedStream;

@@ -79,6 +79,15 @@ pub(crate) struct WideBid {
 }
 
 impl Event {
+    /// The bid, if it is one.
+    #[inline]
+    pub(crate) fn bid(self) -> Option<Bid> {
+        match self {
+            Event::Bid(bid) => Some(bid),
+            Event::Auction(_) | Event::Person(_) => None,
+        }
+    }
+
     /// The event time, in milliseconds.
     #[inline]
     pub(crate) fn ts(&self) -> Timestamp {

@@ -11,9 +11,9 @@ mod outcome;
 mod output;
 mod queries;
 mod rows;
-#[allow(dead_code, reason = "the queries as jobs read it")]
 mod source;
 mod tally;
+mod tally_sink;
 
 use std::process::ExitCode;
 

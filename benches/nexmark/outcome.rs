@@ -45,10 +45,9 @@ impl Meter {
     }
 
     /// The run of a job has ended.
-    #[allow(dead_code, reason = "the queries as jobs end with it")]
     pub(crate) fn job(self, args: &Args, tally: Tally, checkpoints: u64) -> Outcome {
         let interval_ms = args.checkpoint_interval.as_millis();
-        let has_checkpoints = args.checkpoint_dir.is_some();
+        let has_checkpoints = args.state == State::Rocksdb;
         Outcome {
             workers: args.workers,
             splits: args.input().splits,

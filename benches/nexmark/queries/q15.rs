@@ -7,6 +7,8 @@
 use millstream::engine::runtime::chain::Pipe;
 use millstream::prelude::*;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
@@ -27,22 +29,24 @@ struct Counted {
 }
 
 impl Counted {
-    /// Bids, as far as they are the bidder's: so that each bid counts once.
-    fn bids(&self, rank: usize) -> u64 {
-        if self.is_bidder { self.bids[rank] } else { 0 }
+    fn bids(&self, ranks: &Range<usize>) -> u64 {
+        self.bids[ranks.clone()].iter().sum()
     }
+}
 
-    fn is_bidder(&self, ranks: std::ops::Range<usize>) -> bool {
-        self.is_bidder && self.has_bids(ranks)
-    }
+/// The bids of these ranks; each counts once, with its bidder.
+fn bids(ranks: Range<usize>) -> impl Accumulator<Counted, Output = i128> {
+    sum(move |part: &Counted| if part.is_bidder { part.bids(&ranks) } else { 0 })
+}
 
-    fn is_auction(&self, ranks: std::ops::Range<usize>) -> bool {
-        !self.is_bidder && self.has_bids(ranks)
-    }
+/// The bidders with bids of these ranks.
+fn bidders(ranks: Range<usize>) -> impl Accumulator<Counted, Output = u64> {
+    count_if(move |part: &Counted| part.is_bidder && part.bids(&ranks) > 0)
+}
 
-    fn has_bids(&self, ranks: std::ops::Range<usize>) -> bool {
-        self.bids[ranks].iter().any(|bids| *bids > 0)
-    }
+/// The auctions with bids of these ranks.
+fn auctions(ranks: Range<usize>) -> impl Accumulator<Counted, Output = u64> {
+    count_if(move |part: &Counted| !part.is_bidder && part.bids(&ranks) > 0)
 }
 
 pub(crate) fn query<'j>(
@@ -54,11 +58,17 @@ pub(crate) fn query<'j>(
         .filter_map(Event::bid)
         .flat_map(|bid| {
             let rank = rank(bid.price);
-            [(Part::Bidder(bid.bidder), rank), (Part::Auction(bid.auction), rank)]
+            [
+                (Part::Bidder(bid.bidder), rank),
+                (Part::Auction(bid.auction), rank),
+            ]
         })
         .key_by(|(part, _)| *part)
         .window(day)
-        .aggregate("bids-by-part", (bids_of_rank(0), bids_of_rank(1), bids_of_rank(2)));
+        .aggregate(
+            "bids-by-part",
+            (bids_of_rank(0), bids_of_rank(1), bids_of_rank(2)),
+        );
     let parts = bids_by_part
         .results
         .map(|part| Counted {
@@ -67,15 +77,27 @@ pub(crate) fn query<'j>(
         })
         .key_by(|_| ())
         .window(day)
-        .aggregate("parts-by-day", (bids(), bidders(), auctions()));
+        .aggregate(
+            "parts-by-day",
+            (
+                (bids(0..3), bids(0..1), bids(1..2), bids(2..3)),
+                (bidders(0..3), bidders(0..1), bidders(1..2), bidders(2..3)),
+                (
+                    auctions(0..3),
+                    auctions(0..1),
+                    auctions(1..2),
+                    auctions(2..3),
+                ),
+            ),
+        );
     parts.results.map(|day| {
         let (bids, bidders, auctions) = day.value;
         Q15 {
             day_ms: day.window.start,
-            total_bids: bids.0,
-            rank1_bids: bids.1,
-            rank2_bids: bids.2,
-            rank3_bids: bids.3,
+            total_bids: bids.0 as u64,
+            rank1_bids: bids.1 as u64,
+            rank2_bids: bids.2 as u64,
+            rank3_bids: bids.3 as u64,
             total_bidders: bidders.0,
             rank1_bidders: bidders.1,
             rank2_bidders: bidders.2,
