@@ -54,7 +54,8 @@ impl Generator {
         }
     }
 
-    /// The event with the number `n`.
+    /// The event with the number `n`. Always inlined: called, it goes through memory, which costs
+    /// a tenth of an event.
     #[inline(always)]
     pub(crate) fn event(&self, n: u64) -> Event {
         match n % EPOCH {
