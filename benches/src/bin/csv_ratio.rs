@@ -172,8 +172,7 @@ fn read_source<T>(path: &Path, decoders: usize) -> Result<(u64, f64), Failure>
 where
     T: DeserializeOwned + Summed + Data,
 {
-    let source = file::csv::<T>(path);
-    let _ = decoders;
+    let source = file::csv::<T>(path).decoders(decoders);
     let reading = std::thread::current();
     let mut sum = Sum { rows: 0, sum: 0.0 };
     for split in Source::splits(&source)? {
@@ -266,8 +265,14 @@ where
             column.push(figure);
         }
     }
-    let [bare_cpu_secs, ours_cpu_secs, ratio_cpu, ratio_cpu_1, ratio_wall_1, ratio_wall_2] =
-        columns.map(|mut column| median(&mut column));
+    let [
+        bare_cpu_secs,
+        ours_cpu_secs,
+        ratio_cpu,
+        ratio_cpu_1,
+        ratio_wall_1,
+        ratio_wall_2,
+    ] = columns.map(|mut column| median(&mut column));
     Ok(Ratios {
         bare_cpu_secs,
         ours_cpu_secs,
