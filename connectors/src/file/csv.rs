@@ -22,6 +22,8 @@ use super::splits;
 const PIECE_BYTES: usize = 256 * 1024;
 /// More decoders than this give a worker more records than it can use.
 const DECODERS_DEFAULT_MAX: usize = 4;
+/// The memory of a file's pieces grows with them.
+const DECODERS_MAX: usize = 64;
 
 /// Reads records of type `T` from comma separated values: a file, a folder (its `*.csv` and
 /// `*.csv.gz` files) or a glob pattern. Each file is a split. Gzip is known by its first bytes.
@@ -31,6 +33,8 @@ const DECODERS_DEFAULT_MAX: usize = 4;
 /// `Option`. Text is UTF-8; a byte order mark at the beginning is passed over, as are empty lines.
 /// A row has at most 1 MiB. Quotes are read as most programs read them: within a cell that does
 /// not begin with one they are text, and text behind a closing quote belongs to the cell.
+///
+/// One big file is decoded on several cores, in order: see [`decoders`](CsvSource::decoders).
 ///
 /// The files are to be complete: a row that is appended later is read only by a job that has not
 /// come to the end of the file before.
@@ -114,7 +118,7 @@ impl<T> CsvSource<T> {
 
     /// How many threads decode one big file: the worker, and `decoders - 1` others that help it,
     /// ahead of their turn. The worker still hands records on in the order of the file. If nothing
-    /// is said, as many as the machine has cores, but at most 4.
+    /// is said, as many as the machine has cores, but at most 4. The most that can be said is 64.
     ///
     /// The others are shared by all files of the source. Files of up to half a megabyte have
     /// neither them nor a thread that reads ahead. Each big file holds at most `decoders + 6`
@@ -124,7 +128,7 @@ impl<T> CsvSource<T> {
     /// best choice where the cores have enough to do: as many workers as cores, each with files.
     #[must_use]
     pub fn decoders(mut self, decoders: usize) -> Self {
-        self.decoders = decoders.max(1);
+        self.decoders = decoders.clamp(1, DECODERS_MAX);
         self.shared = Shared::default();
         self
     }

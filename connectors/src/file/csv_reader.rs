@@ -135,7 +135,7 @@ impl<T: DeserializeOwned + Data> CsvReader<T> {
         let feed = if is_small {
             feed_here(input, from, source.piece_bytes)?
         } else {
-            Feed::Ahead(read_ahead(source, input, from, &decoder, waker)?)
+            Feed::Ahead(Box::new(read_ahead(source, input, from, &decoder, waker)?))
         };
         Ok(CsvReader {
             decoder,

@@ -18,7 +18,7 @@ pub(crate) enum Feed<T> {
     /// Read when they are asked for: the file is too small for threads.
     Here { input: Input, piece_bytes: usize },
     /// Read ahead.
-    Ahead(ReadAhead<T>),
+    Ahead(Box<ReadAhead<T>>),
 }
 
 impl<T: DeserializeOwned + Data> Feed<T> {

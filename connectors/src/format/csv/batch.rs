@@ -105,7 +105,9 @@ impl<T: DeserializeOwned> Decoder<T> {
                 return;
             };
             batch.rows.push(end);
-            batch.records.extend(record);
+            if let Some(record) = record {
+                batch.records.push(record);
+            }
         }
     }
 }
