@@ -51,6 +51,14 @@ pub trait Pipe: Clone + Send + Sync + 'static {
     fn open(&self, builder: &mut NodeBuilder<'_>) -> Result<Self::Runner>;
 }
 
+/// Takes records one by one: the next step of a run, or its end. A trait of its own rather than
+/// a closure, because the steps must become one loop wherever it is called from, and closures
+/// cannot be told so.
+pub trait Take<T> {
+    /// Takes a record.
+    fn take(&mut self, item: T, at: At);
+}
+
 /// A pipe on one worker.
 pub trait Runner: 'static {
     /// What comes out.
@@ -60,7 +68,7 @@ pub trait Runner: 'static {
     ///
     /// # Errors
     /// When the source cannot be read.
-    fn run(&mut self, take: impl FnMut(Self::Item, At)) -> Result<Ran>;
+    fn run(&mut self, take: &mut impl Take<Self::Item>) -> Result<Ran>;
 
     /// The root.
     fn root(&mut self) -> &mut dyn RootControl;
@@ -176,15 +184,31 @@ where
     type Item = U;
 
     #[inline]
-    fn run(&mut self, mut take: impl FnMut(Self::Item, At)) -> Result<Ran> {
-        let step = &*self.step;
-        self.runner.run(|item, at| {
-            take(step(item), at);
+    fn run(&mut self, take: &mut impl Take<Self::Item>) -> Result<Ran> {
+        self.runner.run(&mut MapTake {
+            step: &*self.step,
+            next: take,
         })
     }
 
     fn root(&mut self) -> &mut dyn RootControl {
         self.runner.root()
+    }
+}
+
+struct MapTake<'a, F, N> {
+    step: &'a F,
+    next: &'a mut N,
+}
+
+impl<T, U, F, N> Take<T> for MapTake<'_, F, N>
+where
+    F: Fn(T) -> U,
+    N: Take<U>,
+{
+    #[inline(always)]
+    fn take(&mut self, item: T, at: At) {
+        self.next.take((self.step)(item), at);
     }
 }
 
@@ -245,17 +269,33 @@ where
     type Item = R::Item;
 
     #[inline]
-    fn run(&mut self, mut take: impl FnMut(Self::Item, At)) -> Result<Ran> {
-        let step = &*self.step;
-        self.runner.run(|item, at| {
-            if step(&item) {
-                take(item, at);
-            }
+    fn run(&mut self, take: &mut impl Take<Self::Item>) -> Result<Ran> {
+        self.runner.run(&mut FilterTake {
+            step: &*self.step,
+            next: take,
         })
     }
 
     fn root(&mut self) -> &mut dyn RootControl {
         self.runner.root()
+    }
+}
+
+struct FilterTake<'a, F, N> {
+    step: &'a F,
+    next: &'a mut N,
+}
+
+impl<T, F, N> Take<T> for FilterTake<'_, F, N>
+where
+    F: Fn(&T) -> bool,
+    N: Take<T>,
+{
+    #[inline(always)]
+    fn take(&mut self, item: T, at: At) {
+        if (self.step)(&item) {
+            self.next.take(item, at);
+        }
     }
 }
 
@@ -321,17 +361,33 @@ where
     type Item = U;
 
     #[inline]
-    fn run(&mut self, mut take: impl FnMut(Self::Item, At)) -> Result<Ran> {
-        let step = &*self.step;
-        self.runner.run(|item, at| {
-            if let Some(item) = step(item) {
-                take(item, at);
-            }
+    fn run(&mut self, take: &mut impl Take<Self::Item>) -> Result<Ran> {
+        self.runner.run(&mut FilterMapTake {
+            step: &*self.step,
+            next: take,
         })
     }
 
     fn root(&mut self) -> &mut dyn RootControl {
         self.runner.root()
+    }
+}
+
+struct FilterMapTake<'a, F, N> {
+    step: &'a F,
+    next: &'a mut N,
+}
+
+impl<T, U, F, N> Take<T> for FilterMapTake<'_, F, N>
+where
+    F: Fn(T) -> Option<U>,
+    N: Take<U>,
+{
+    #[inline(always)]
+    fn take(&mut self, item: T, at: At) {
+        if let Some(item) = (self.step)(item) {
+            self.next.take(item, at);
+        }
     }
 }
 
@@ -398,17 +454,33 @@ where
     type Item = U;
 
     #[inline]
-    fn run(&mut self, mut take: impl FnMut(Self::Item, At)) -> Result<Ran> {
-        let step = &*self.step;
-        self.runner.run(|item, at| {
-            for item in step(item) {
-                take(item, at);
-            }
+    fn run(&mut self, take: &mut impl Take<Self::Item>) -> Result<Ran> {
+        self.runner.run(&mut FlatMapTake {
+            step: &*self.step,
+            next: take,
         })
     }
 
     fn root(&mut self) -> &mut dyn RootControl {
         self.runner.root()
+    }
+}
+
+struct FlatMapTake<'a, F, N> {
+    step: &'a F,
+    next: &'a mut N,
+}
+
+impl<T, I: IntoIterator, F, N> Take<T> for FlatMapTake<'_, F, N>
+where
+    F: Fn(T) -> I,
+    N: Take<I::Item>,
+{
+    #[inline(always)]
+    fn take(&mut self, item: T, at: At) {
+        for item in (self.step)(item) {
+            self.next.take(item, at);
+        }
     }
 }
 
@@ -469,15 +541,31 @@ where
     type Item = R::Item;
 
     #[inline]
-    fn run(&mut self, mut take: impl FnMut(Self::Item, At)) -> Result<Ran> {
-        let step = &*self.step;
-        self.runner.run(|item, at| {
-            step(&item);
-            take(item, at);
+    fn run(&mut self, take: &mut impl Take<Self::Item>) -> Result<Ran> {
+        self.runner.run(&mut InspectTake {
+            step: &*self.step,
+            next: take,
         })
     }
 
     fn root(&mut self) -> &mut dyn RootControl {
         self.runner.root()
+    }
+}
+
+struct InspectTake<'a, F, N> {
+    step: &'a F,
+    next: &'a mut N,
+}
+
+impl<T, F, N> Take<T> for InspectTake<'_, F, N>
+where
+    F: Fn(&T),
+    N: Take<T>,
+{
+    #[inline(always)]
+    fn take(&mut self, item: T, at: At) {
+        (self.step)(&item);
+        self.next.take(item, at);
     }
 }

@@ -11,14 +11,14 @@ use crate::graph::plan::{Named, NodeId, Plan, PortId, Role};
 use crate::graph::sink::{Sink, SinkStart, WriterSlot};
 use crate::graph::source::{Emit, EventTime, Read, Reader, Source, Timed, Waker};
 use crate::runtime::build::NodeBuilder;
-use crate::runtime::chain::{Pipe, Root};
+use crate::runtime::chain::{Pipe, Root, Runner};
 use crate::runtime::inputs::Inputs;
 use crate::runtime::node::{Node, Stage};
 use crate::runtime::operator_node::OperatorNode;
 use crate::runtime::source_root::{QUARANTINE_PORT, SourceRoot};
 use crate::runtime::terminal::Terminal;
 use crate::runtime::terminal::branch::BranchTerminal;
-use crate::runtime::terminal::combine::Combine;
+use crate::runtime::terminal::combine::{Apart, Combine};
 use crate::runtime::terminal::exchange::ExchangeTerminal;
 use crate::runtime::terminal::port::PortTerminal;
 use crate::runtime::terminal::sink::SinkTerminal;
@@ -142,6 +142,22 @@ impl JobGraph {
         leads_to: &str,
         terminal: impl Fn(&mut NodeBuilder<'_>, NodeId) -> Result<T> + Send + Sync + 'static,
     ) -> NodeId {
+        self.attach_to(pipe, leads_to, move |builder, open| {
+            let terminal = terminal(builder, open.node)?;
+            Ok(open.end(terminal))
+        })
+    }
+
+    /// Attaches what `end` puts at the end of a pipe.
+    fn attach_to<P: Pipe>(
+        &mut self,
+        pipe: P,
+        leads_to: &str,
+        end: impl Fn(&mut NodeBuilder<'_>, OpenPipe<P::Runner>) -> Result<Box<dyn Node>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> NodeId {
         let root = pipe.root();
         let (node, input) = match root {
             Root::Source(node) => (node, None),
@@ -154,13 +170,12 @@ impl JobGraph {
         let build: BuildNode = Arc::new(move |builder| {
             builder.input = input;
             let runner = pipe.open(builder)?;
-            let terminal = terminal(builder, node)?;
-            Ok(Box::new(Stage::new(
+            let open = OpenPipe {
                 node,
-                input.is_none(),
+                is_source: input.is_none(),
                 runner,
-                terminal,
-            )))
+            };
+            end(builder, open)
         });
         self.plan.complete(node, leads_to, build);
         self.topology.roots.insert(node, root);
@@ -273,20 +288,20 @@ impl JobGraph {
         let combine = Arc::new(keyed.combine);
         let side_output: Arc<OnceLock<PortId>> = Arc::default();
         let side = side_output.clone();
-        let sender = self.attach(pipe, part.id, move |builder, _| {
+        let sender = self.attach_to(pipe, part.id, move |builder, open| {
             let channels = builder.exchange_out::<Keyed<K, M>>(edge)?;
-            let keep = side.get().is_some_and(|&port| builder.is_read(port));
-            let payload = payload.clone();
-            let payload = Arc::new(move |record| payload(record, keep));
-            // Whoever reads the side output wants each record by itself.
-            let combine = (!keep).then(|| combine.clone());
-            Ok(ExchangeTerminal::new(
-                edge,
-                channels,
-                key.clone(),
-                payload,
-                combine,
-            ))
+            let (key, payload) = (key.clone(), payload.clone());
+            // Two loops, so that the one of most jobs need not make what of a record only the
+            // side output's readers would see. Those want each record by itself.
+            Ok(if side.get().is_some_and(|&port| builder.is_read(port)) {
+                let payload = Arc::new(move |record| payload(record, true));
+                let apart = None::<Arc<Apart>>;
+                open.end(ExchangeTerminal::new(edge, channels, key, payload, apart))
+            } else {
+                let payload = Arc::new(move |record| payload(record, false));
+                let combine = Some(combine.clone());
+                open.end(ExchangeTerminal::new(edge, channels, key, payload, combine))
+            })
         });
         let id = part.id.to_owned();
         let node = self.plan.node(format!("operator {id}"), None);
@@ -343,6 +358,20 @@ impl JobGraph {
     pub(crate) fn show(&self, origin: Origin, wanted: &ReadAgain<'_>) -> Option<String> {
         let source = self.sources.iter().find(|s| s.node == origin.source)?;
         (source.describe)(wanted)
+    }
+}
+
+/// A pipe that has been opened on a worker, without its end.
+struct OpenPipe<R> {
+    node: NodeId,
+    is_source: bool,
+    runner: R,
+}
+
+impl<R: Runner> OpenPipe<R> {
+    fn end<T: Terminal<R::Item>>(self, terminal: T) -> Box<dyn Node> {
+        let stage = Stage::new(self.node, self.is_source, self.runner, terminal);
+        Box::new(stage)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::data::Origin;
 use crate::error::Result;
 use crate::graph::operator::Barrier;
 use crate::graph::plan::NodeId;
-use crate::runtime::chain::{Ran, Runner};
+use crate::runtime::chain::{At, Ran, Runner, Take};
 use crate::runtime::event::NodeSnapshot;
 use crate::runtime::terminal::Terminal;
 use crate::state::table::StateTable;
@@ -69,6 +69,16 @@ impl<R, T> Stage<R, T> {
     }
 }
 
+/// Hands records to the end of a run.
+struct Accept<'a, T>(&'a mut T);
+
+impl<I, T: Terminal<I>> Take<I> for Accept<'_, T> {
+    #[inline(always)]
+    fn take(&mut self, item: I, at: At) {
+        self.0.accept(item, at);
+    }
+}
+
 impl<R, T> Node for Stage<R, T>
 where
     R: Runner,
@@ -79,8 +89,7 @@ where
             self.runner.root().paused();
             return Ok(Step::Blocked);
         }
-        let terminal = &mut self.terminal;
-        match self.runner.run(|item, at| terminal.accept(item, at))? {
+        match self.runner.run(&mut Accept(&mut self.terminal))? {
             Ran::Nothing => Ok(Step::Idle),
             Ran::Batch { origin, progress } => {
                 self.terminal.finish(origin, progress)?;

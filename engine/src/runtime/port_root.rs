@@ -6,7 +6,7 @@ use crate::data::{Batch, Data, Origin, Progress, Timed, Timestamp};
 use crate::error::Result;
 use crate::graph::plan::PortId;
 use crate::runtime::build::NodeBuilder;
-use crate::runtime::chain::{At, Pipe, Ran, Root, RootControl, Runner};
+use crate::runtime::chain::{At, Pipe, Ran, Root, RootControl, Runner, Take};
 use crate::runtime::inputs::{Inputs, Received};
 
 /// A port as the root of a pipe.
@@ -60,7 +60,7 @@ impl<T: Data> Runner for PortRunner<T> {
     type Item = T;
 
     #[inline]
-    fn run(&mut self, take: impl FnMut(T, At)) -> Result<Ran> {
+    fn run(&mut self, take: &mut impl Take<T>) -> Result<Ran> {
         match self.inputs.receive()? {
             Received::Nothing => Ok(Ran::Nothing),
             Received::Barrier(barrier) => Ok(Ran::Barrier(barrier)),
@@ -81,7 +81,7 @@ impl<T: Data> Runner for PortRunner<T> {
 }
 
 impl<T> PortRunner<T> {
-    fn walk(&mut self, input: usize, batch: Batch<Timed<T>>, mut take: impl FnMut(T, At)) {
+    fn walk(&mut self, input: usize, batch: Batch<Timed<T>>, take: &mut impl Take<T>) {
         let mut marks = batch.marks.into_iter().peekable();
         for (index, record) in batch.records.into_iter().enumerate() {
             while let Some(mark) = marks.next_if(|mark| mark.index as usize <= index) {
@@ -93,7 +93,7 @@ impl<T> PortRunner<T> {
                 at: record.at,
                 watermark: self.inputs.watermark(),
             };
-            take(record.value, at);
+            take.take(record.value, at);
         }
         for mark in marks {
             self.inputs.advance(input, mark.progress);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::data::{Progress, Timestamp};
 use crate::error::Result;
 use crate::runtime::build::NodeBuilder;
-use crate::runtime::chain::{At, Pipe, Ran, Root, RootControl, Runner};
+use crate::runtime::chain::{At, Pipe, Ran, Root, RootControl, Runner, Take};
 use crate::runtime::control::Control;
 
 /// Gives each record of a pipe the time at which it is handled.
@@ -53,17 +53,14 @@ impl<R: Runner> Runner for ProcessingTimeRunner<R> {
     type Item = R::Item;
 
     #[inline]
-    fn run(&mut self, mut take: impl FnMut(Self::Item, At)) -> Result<Ran> {
+    fn run(&mut self, take: &mut impl Take<Self::Item>) -> Result<Ran> {
         let time = self.control.processing_time();
         // The next batch may be handled within the same millisecond.
         let watermark = time - 1;
-        let ran = self.runner.run(|item, at| {
-            let at = At {
-                time,
-                at: at.at,
-                watermark,
-            };
-            take(item, at);
+        let ran = self.runner.run(&mut Restamp {
+            time,
+            watermark,
+            next: take,
         })?;
         Ok(match ran {
             Ran::Barrier(barrier) => Ran::Barrier(barrier),
@@ -91,5 +88,24 @@ impl<R: Runner> Runner for ProcessingTimeRunner<R> {
 
     fn root(&mut self) -> &mut dyn RootControl {
         self.runner.root()
+    }
+}
+
+/// Gives records another time.
+struct Restamp<'a, N> {
+    time: Timestamp,
+    watermark: Timestamp,
+    next: &'a mut N,
+}
+
+impl<T, N: Take<T>> Take<T> for Restamp<'_, N> {
+    #[inline(always)]
+    fn take(&mut self, item: T, at: At) {
+        let at = At {
+            time: self.time,
+            at: at.at,
+            watermark: self.watermark,
+        };
+        self.next.take(item, at);
     }
 }

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use crate::checkpoint::manifest::SplitEntry;
-use crate::data::{EVENT_TIME_MAX, EVENT_TIME_MIN, Origin, Progress, Timestamp, check_event_time};
+use crate::data::{
+    Data, EVENT_TIME_MAX, EVENT_TIME_MIN, Origin, Progress, Timestamp, check_event_time,
+};
 use crate::error::{Error, Result};
 use crate::graph::operator::{AnyOutput, Output};
 use crate::graph::plan::{NodeId, PortId};
 use crate::graph::source::{Emit, EventTime, Read, Reader, Source, Timed, WhenAllIdle};
 use crate::runtime::build::NodeBuilder;
-use crate::runtime::chain::{At, Pipe, Ran, Root, RootControl, Runner, SourceSnapshot};
+use crate::runtime::chain::{At, Pipe, Ran, Root, RootControl, Runner, SourceSnapshot, Take};
 use crate::runtime::control::Control;
 use crate::runtime::port_root::differs;
 use crate::runtime::split::SplitTime;
@@ -186,7 +188,7 @@ where
     type Item = S::Record;
 
     #[inline]
-    fn run(&mut self, mut take: impl FnMut(S::Record, At)) -> Result<Ran> {
+    fn run(&mut self, take: &mut impl Take<S::Record>) -> Result<Ran> {
         if let Some(barrier) = self.control.barrier_after(self.epoch) {
             self.epoch = barrier.epoch;
             self.snapshot = Some(self.take_snapshot()?);
@@ -199,7 +201,7 @@ where
             if permitted == 0 {
                 break;
             }
-            if self.read_split(index, permitted, &mut take)? {
+            if self.read_split(index, permitted, take)? {
                 origin = self.current.map(|(origin, _)| origin);
                 break;
             }
@@ -244,7 +246,7 @@ where
         &mut self,
         index: usize,
         max: usize,
-        take: &mut impl FnMut(S::Record, At),
+        take: &mut impl Take<S::Record>,
     ) -> Result<bool> {
         let others = self.lowest_of_others(index);
         let split = &mut self.splits[index];
@@ -254,13 +256,8 @@ where
             first: split.records,
         };
         let (_, current) = self.current.insert((origin, 0));
-        let skew_limit = self
-            .control
-            .future_limit(self.source.watermarks.max_future_skew);
         let mut feed = Feed {
             time_of: &self.source.time,
-            limit: skew_limit.min(EVENT_TIME_MAX),
-            skew_limit,
             max_time: split.time.max_time.unwrap_or(Timestamp::MIN),
             time: &mut split.time,
             others,
@@ -269,12 +266,19 @@ where
             // A batch holds at most 2^32 records.
             end: u32::try_from(max).unwrap_or(u32::MAX),
             current,
-            counts: &mut self.counts,
-            quarantine: &mut self.quarantine,
+            skipped: &mut self.counts.skipped,
             failure: None,
             take,
         };
-        let read = split.reader.read(&mut feed);
+        let read = match self.source.watermarks.max_future_skew {
+            None => split.reader.read(&mut feed),
+            skew => split.reader.read(&mut Guarded {
+                limit: self.control.future_limit(skew),
+                quarantine: &mut self.quarantine,
+                quarantined: &mut self.counts.quarantined,
+                feed: &mut feed,
+            }),
+        };
         let (count, failure) = (feed.at, feed.failure.take());
         self.watermark = feed.watermark;
         self.counts.read += u64::from(count);
@@ -407,11 +411,8 @@ impl<S: Source, F: 'static> RootControl for SourceRunner<S, F> {
 /// Takes records from a reader: stamps them, lifts the watermark behind each (rule T9), and
 /// hands them to the fused steps. What changes with each record lies in here, where the loop of
 /// the reader can keep it in registers.
-struct Feed<'a, T, F, G> {
+struct Feed<'a, F, G> {
     time_of: &'a F,
-    /// Times beyond it are looked at closely.
-    limit: Timestamp,
-    skew_limit: Timestamp,
     max_time: Timestamp,
     time: &'a mut SplitTime,
     others: Timestamp,
@@ -419,13 +420,12 @@ struct Feed<'a, T, F, G> {
     at: u32,
     end: u32,
     current: &'a mut u32,
-    counts: &'a mut Counts,
-    quarantine: &'a mut Output<T>,
+    skipped: &'a mut u64,
     failure: Option<Error>,
     take: &'a mut G,
 }
 
-impl<T: crate::data::Data, F, G> Feed<'_, T, F, G> {
+impl<F, G> Feed<'_, F, G> {
     /// Counts one more record of the split; whether another is wanted.
     #[inline]
     fn next(&mut self) -> bool {
@@ -435,16 +435,11 @@ impl<T: crate::data::Data, F, G> Feed<'_, T, F, G> {
 
     /// A record that has no time, or none that it may have.
     #[cold]
-    fn turn_away(&mut self, record: T, time: Option<Timestamp>) -> bool {
+    fn turn_away(&mut self, time: Option<Timestamp>) -> bool {
         let Some(time) = time else {
-            self.counts.skipped += 1;
+            *self.skipped += 1;
             return self.next();
         };
-        if time > self.skew_limit {
-            self.counts.quarantined += 1;
-            self.quarantine.emit(time, record);
-            return self.next();
-        }
         if let Err(e) = check_event_time(time) {
             self.failure = Some(e.remedy("let event_time return None for records to be skipped"));
         }
@@ -463,25 +458,25 @@ impl<T: crate::data::Data, F, G> Feed<'_, T, F, G> {
     }
 }
 
-impl<T, F, G> Emit<T> for Feed<'_, T, F, G>
+impl<T, F, G> Emit<T> for Feed<'_, F, G>
 where
-    T: crate::data::Data,
     F: Fn(&T) -> EventTime,
-    G: FnMut(T, At),
+    G: Take<T>,
 {
-    #[inline]
+    // One loop with the reader's and all steps, or the record would be made in memory.
+    #[inline(always)]
     fn emit(&mut self, record: T) -> bool {
         *self.current = self.at;
         let time = match (self.time_of)(&record).0 {
-            Some(time) if EVENT_TIME_MIN <= time && time <= self.limit => time,
-            other => return self.turn_away(record, other),
+            Some(time) if (EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) => time,
+            other => return self.turn_away(other),
         };
         let at = At {
             time,
             at: self.at,
             watermark: self.watermark,
         };
-        (self.take)(record, at);
+        self.take.take(record, at);
         if time > self.max_time {
             self.lift(time);
         }
@@ -490,7 +485,41 @@ where
 
     #[inline]
     fn skip(&mut self) -> bool {
-        self.counts.skipped += 1;
+        *self.skipped += 1;
         self.next()
+    }
+}
+
+/// A [`Feed`] behind the quarantine (rule T7).
+struct Guarded<'f, 'a, T, F, G> {
+    feed: &'f mut Feed<'a, F, G>,
+    limit: Timestamp,
+    quarantine: &'f mut Output<T>,
+    quarantined: &'f mut u64,
+}
+
+impl<T, F, G> Emit<T> for Guarded<'_, '_, T, F, G>
+where
+    T: Data,
+    F: Fn(&T) -> EventTime,
+    G: Take<T>,
+{
+    // One loop with the reader's and all steps, or the record would be made in memory.
+    #[inline(always)]
+    fn emit(&mut self, record: T) -> bool {
+        match (self.feed.time_of)(&record).0 {
+            Some(time) if time > self.limit => {
+                *self.feed.current = self.feed.at;
+                *self.quarantined += 1;
+                self.quarantine.emit(time, record);
+                self.feed.next()
+            }
+            _ => self.feed.emit(record),
+        }
+    }
+
+    #[inline]
+    fn skip(&mut self) -> bool {
+        Emit::<T>::skip(self.feed)
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct ByInstant<A> {
     pub(super) accumulator: Arc<A>,
 }
 
-#[inline]
+#[inline(always)]
 fn join<T, A: Accumulator<T>>(
     accumulator: &A,
     first: &mut WindowInput<A::Input, T>,
@@ -40,7 +40,7 @@ impl<T: Data, A: Accumulator<T>> Combine<WindowInput<A::Input, T>> for BySlice<A
         slice.start..slice.end
     }
 
-    #[inline]
+    #[inline(always)]
     fn combine(&self, first: &mut WindowInput<A::Input, T>, second: WindowInput<A::Input, T>) {
         join(&*self.accumulator, first, second);
     }
@@ -53,7 +53,7 @@ impl<T: Data, A: Accumulator<T>> Combine<SessionInput<A::Input, T>> for ByInstan
         time..time.saturating_add(1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn combine(&self, first: &mut SessionInput<A::Input, T>, second: SessionInput<A::Input, T>) {
         join(&*self.accumulator, &mut first.0, second.0);
         // The one that reaches further decides how long their session waits.

@@ -20,7 +20,7 @@ pub struct BranchTerminal<T, F> {
 }
 
 impl<T: Data, F: Fn(&T) -> bool + 'static> Terminal<T> for BranchTerminal<T, F> {
-    #[inline]
+    #[inline(always)]
     fn accept(&mut self, item: T, at: At) {
         if (self.test)(&item) {
             self.yes.accept(item, at);

@@ -37,11 +37,11 @@ impl<M> Combine<M> for Apart {
     fn combine(&self, _first: &mut M, _second: M) {}
 }
 
-/// How many keys are remembered; a power of two. What they point at stays in the nearest cache.
-const PLACES: usize = 256;
+/// How many keys are remembered; a power of two. What they point at stays in the near caches.
+const PLACES: usize = 1024;
 /// Of so many records at least one in [`WORTHWHILE`] has to combine.
-const TRIAL: u32 = 256;
-const WORTHWHILE: u32 = 8;
+const TRIAL: u64 = 256;
+const WORTHWHILE: u64 = 8;
 /// For so many batches nothing is tried when it was not worthwhile.
 const REST: u32 = 32;
 
@@ -50,10 +50,10 @@ const REST: u32 = 32;
 #[derive(Debug)]
 pub(super) struct Places {
     places: Box<[u32; PLACES]>,
-    tried: u32,
-    /// Of those tried, how many were combined.
-    hits: u32,
+    /// In this batch.
     combined: u64,
+    /// Records and those combined into others, since it was last asked whether it is worthwhile.
+    trial: (u64, u64),
     resting: u32,
 }
 
@@ -61,9 +61,8 @@ impl Places {
     pub(super) fn new() -> Self {
         Places {
             places: Box::new([u32::MAX; PLACES]),
-            tried: 0,
-            hits: 0,
             combined: 0,
+            trial: (0, 0),
             resting: 0,
         }
     }
@@ -74,7 +73,7 @@ impl Places {
         self.resting == 0
     }
 
-    /// The record of `key` that one of the same stretch may be added to; if there is none, the
+    /// The record of `key` that one of the same stretch is to be added to; if there is none, the
     /// next record to be pushed is remembered as the key's.
     #[inline]
     pub(super) fn find<'r, K: Key, P: Data>(
@@ -84,7 +83,6 @@ impl Places {
         key: &K,
         stretch: &Range<Timestamp>,
     ) -> Option<&'r mut P> {
-        self.tried += 1;
         let next = records.len() as u32;
         // The top bits are the key group, which one worker's records have in common.
         let place = &mut self.places[hash as usize % PLACES];
@@ -92,7 +90,6 @@ impl Places {
             Some(first)
                 if first.hash == hash && stretch.contains(&first.time) && first.key == *key =>
             {
-                self.hits += 1;
                 self.combined += 1;
                 Some(&mut first.payload)
             }
@@ -103,18 +100,23 @@ impl Places {
         }
     }
 
-    /// The batch is sent: is it worthwhile to go on? Returns how many records were combined.
-    pub(super) fn turn(&mut self) -> u64 {
+    /// A batch of `records` is sent: is it worthwhile to go on? Returns how many more records it
+    /// was combined from.
+    pub(super) fn turn(&mut self, records: usize) -> u64 {
+        let combined = std::mem::take(&mut self.combined);
         if self.resting > 0 {
             self.resting -= 1;
-        } else if self.tried >= TRIAL {
-            if self.hits * WORTHWHILE < self.tried {
+            return combined;
+        }
+        self.trial.0 += records as u64 + combined;
+        self.trial.1 += combined;
+        if self.trial.0 >= TRIAL {
+            if self.trial.1 * WORTHWHILE < self.trial.0 {
                 self.resting = REST;
             }
-            self.tried = 0;
-            self.hits = 0;
+            self.trial = (0, 0);
         }
-        std::mem::take(&mut self.combined)
+        combined
     }
 }
 
@@ -142,7 +144,7 @@ mod tests {
                 None => records.push(record(key, time)),
             }
         }
-        places.turn();
+        places.turn(records.len());
         let rows = records.into_iter();
         rows.map(|r| (r.key, r.time, r.payload)).collect()
     }
@@ -162,8 +164,8 @@ mod tests {
 
     #[test]
     fn keys_that_share_a_place_stay_apart() {
-        let input = [(1, 0), (257, 0), (1, 0)];
-        let expected = [(1, 0, 1), (257, 0, 1), (1, 0, 1)];
+        let input = [(1, 0), (1025, 0), (1, 0)];
+        let expected = [(1, 0, 1), (1025, 0, 1), (1, 0, 1)];
         assert_eq!(gather(&mut Places::new(), &input), expected);
     }
 
@@ -175,7 +177,7 @@ mod tests {
         let mut rested = 0;
         while !places.are_open() {
             rested += 1;
-            places.turn();
+            places.turn(1000);
         }
         assert_eq!(rested, REST);
         gather(places, &vec![(7, 0); 1000]);

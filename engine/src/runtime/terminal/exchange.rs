@@ -79,8 +79,8 @@ impl<K: Key, P: Data> Target<K, P> {
         self.batch.records.push(record);
     }
 
-    /// And every target is told the last one.
-    fn flush(&mut self, origin: Option<Origin>, progress: Progress) {
+    /// And every target is told the last one. Returns how many records went into the batch.
+    fn flush(&mut self, origin: Option<Origin>, progress: Progress) -> u64 {
         if differs(progress, self.told) {
             self.told = progress;
             if let Progress::Watermark(watermark) = progress {
@@ -91,13 +91,16 @@ impl<K: Key, P: Data> Target<K, P> {
                 progress,
             });
         }
-        if !self.batch.is_empty() {
-            let next = self.batch.with_same_room();
-            let mut batch = std::mem::replace(&mut self.batch, next);
-            batch.origin = origin;
-            batch.combined = self.places.turn();
-            self.channel.push(Message::Batch(batch));
+        if self.batch.is_empty() {
+            return 0;
         }
+        let next = self.batch.with_same_room();
+        let mut batch = std::mem::replace(&mut self.batch, next);
+        batch.origin = origin;
+        batch.combined = self.places.turn(batch.records.len());
+        let sent = batch.records.len() as u64 + batch.combined;
+        self.channel.push(Message::Batch(batch));
+        sent
     }
 }
 
@@ -110,12 +113,11 @@ where
     G: Fn(T) -> P + 'static,
     C: Combine<P>,
 {
-    #[inline]
+    #[inline(always)]
     fn accept(&mut self, item: T, at: At) {
         let key = (self.key)(&item);
         let hash = stable_hash(&key);
         let payload = (self.payload)(item);
-        self.sent += 1;
         let worker = match self.targets.len() {
             1 => 0,
             workers => worker_of(hash, workers),
@@ -148,7 +150,7 @@ where
 
     fn finish(&mut self, origin: Option<Origin>, progress: Progress) -> Result<()> {
         for target in &mut self.targets {
-            target.flush(origin, progress);
+            self.sent += target.flush(origin, progress);
         }
         Ok(())
     }

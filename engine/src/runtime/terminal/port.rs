@@ -66,7 +66,7 @@ impl<T: Data> PortTerminal<T> {
 }
 
 impl<T: Data> Terminal<T> for PortTerminal<T> {
-    #[inline]
+    #[inline(always)]
     fn accept(&mut self, item: T, at: At) {
         if self.outlet.is_none() {
             return;

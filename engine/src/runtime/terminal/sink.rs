@@ -50,7 +50,7 @@ impl<T: Data, S: Sink<T>> SinkTerminal<T, S> {
 }
 
 impl<T: Data, S: Sink<T>> Terminal<T> for SinkTerminal<T, S> {
-    #[inline]
+    #[inline(always)]
     fn accept(&mut self, item: T, at: At) {
         match self.sink.encode(item, at.time, &mut self.chunk) {
             Ok(()) => self.pending += 1,
