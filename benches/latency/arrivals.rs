@@ -12,6 +12,9 @@ use crate::load::Load;
 /// The result of a window.
 pub(crate) type Counted = Windowed<u64, TimeWindow, u64>;
 
+/// What is later than an hour counts as an hour.
+const HIGHEST_US: u64 = 3_600_000_000;
+
 /// A sink that notes when results reach its writers.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrivals {
@@ -38,7 +41,8 @@ impl Arrivals {
     /// # Errors
     /// When there can be no histogram.
     pub(crate) fn new(load: Load, warm_up_us: i64) -> Result<Self> {
-        let latency_us = Histogram::new(3).map_err(|e| Error::internal(e.to_string()))?;
+        let latency_us = Histogram::new_with_bounds(1, HIGHEST_US, 3)
+            .map_err(|e| Error::internal(e.to_string()))?;
         Ok(Arrivals {
             load,
             warm_up_us,
