@@ -141,6 +141,8 @@ pub struct Batch<M> {
     pub marks: Vec<Mark>,
     /// Where they were read; `None` for results of a stateful step.
     pub origin: Option<Origin>,
+    /// How many more records went into these: they were combined on the way.
+    pub combined: u64,
 }
 
 impl<M> Default for Batch<M> {
@@ -149,6 +151,7 @@ impl<M> Default for Batch<M> {
             records: Vec::new(),
             marks: Vec::new(),
             origin: None,
+            combined: 0,
         }
     }
 }
@@ -165,6 +168,7 @@ impl<M> Batch<M> {
             records: Vec::with_capacity(self.records.len()),
             marks: Vec::with_capacity(self.marks.len()),
             origin: None,
+            combined: 0,
         }
     }
 

@@ -8,6 +8,7 @@ use millstream_engine::data::{Data, Key, Wire};
 use millstream_engine::runtime::chain::Pipe;
 use millstream_engine::runtime::job::{Keying, Part};
 use millstream_engine::runtime::port_root::Port;
+use millstream_engine::runtime::terminal::combine::Apart;
 
 use crate::accumulator::Accumulator;
 use crate::running::{self, Running, Steps};
@@ -108,6 +109,7 @@ where
         let keying = Keying {
             key: self.key,
             payload,
+            combine: Apart,
         };
         let ports = job
             .graph

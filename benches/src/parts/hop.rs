@@ -8,6 +8,7 @@ use millstream::engine::data::Progress;
 use millstream::engine::runtime::chain::At;
 use millstream::engine::runtime::channel::{Channel, Message};
 use millstream::engine::runtime::terminal::Terminal;
+use millstream::engine::runtime::terminal::combine::Apart;
 use millstream::engine::runtime::terminal::exchange::ExchangeTerminal;
 
 /// How many records go through in one [`round`](hops).
@@ -31,6 +32,7 @@ pub fn hops(targets: usize) -> impl FnMut() -> Result<()> {
         channels.clone(),
         Arc::new(|event: &Event| event.key),
         Arc::new(|event: Event| event.rest),
+        None::<Arc<Apart>>,
     );
     let mut next = 0;
     move || {

@@ -125,7 +125,7 @@ where
                 return Ok(());
             }
         }
-        self.processed += 1;
+        self.processed += u64::from(input.records);
         let live = self.sessions.upsert(slice, hash, &key, || Live {
             sessions: Vec::new(),
             armed: Timestamp::MAX,
@@ -193,7 +193,7 @@ where
     }
 
     fn refuse(&mut self, key: K, time: Timestamp, input: WindowInput<A::Input, T>) {
-        self.late_count += 1;
+        self.late_count += u64::from(input.records);
         if let Some(whole) = input.whole {
             let record = *whole;
             self.late.emit(time, Late { key, time, record });
@@ -329,9 +329,10 @@ mod tests {
         (harness.unwrap(), results)
     }
 
-    fn at(time: Timestamp, gap: i64) -> Keyed<u32, SessionInput<(), u32>> {
+    fn at(time: Timestamp, gap: i64) -> Keyed<u32, SessionInput<u32, u32>> {
         let input = WindowInput {
-            input: (),
+            input: 1,
+            records: 1,
             whole: None,
         };
         Keyed {
