@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 const QUERIES: [&str; 5] = ["q1", "q2", "q5", "q11", "q18"];
 const FEW: u64 = 50_000;
 const MANY: u64 = 150_000;
-const ENGINE: &str = "millstream";
 const TOLERANCE: f64 = 0.03;
 const UPDATE: &str = "./dev bless-instructions";
 
@@ -121,7 +120,7 @@ fn instructions(query: &str, events: u64) -> u64 {
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(env!("CARGO_BIN_EXE_nexmark"))
         .args(["--query", query, "--events", &events.to_string()])
-        .args(["--engine", ENGINE, "--workers", "1", "--splits", "1"])
+        .args(["--engine", "millstream", "--workers", "1", "--splits", "1"])
         .args(["--state", "memory"])
         .output()
         .unwrap_or_else(|e| panic!("cannot run valgrind ({e}); install it with: ./dev setup"));
