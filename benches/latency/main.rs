@@ -6,6 +6,7 @@
 //! arrived when the sink's writer has it. One job for each size of window, one after another.
 
 mod arrivals;
+mod hiccup;
 mod load;
 mod plot;
 
@@ -20,6 +21,7 @@ use millstream_benches::cpu_seconds;
 use serde::Serialize;
 
 use crate::arrivals::Arrivals;
+use crate::hiccup::Hiccups;
 use crate::load::{Event, Load, Time};
 use crate::plot::Line;
 
@@ -90,6 +92,9 @@ struct Latency {
     p999_ms: f64,
     p9999_ms: f64,
     max_ms: f64,
+    /// How late the machine wakes a thread that sleeps: p99.99 and the latest.
+    machine_p9999_ms: f64,
+    machine_max_ms: f64,
     checkpoints: u64,
     cpu_secs: f64,
     #[serde(skip)]
@@ -114,8 +119,10 @@ fn main() -> Result<(), Failure> {
     if [cli.rate, cli.keys, cli.tick_us, cli.seconds].contains(&0) || cli.windows_ms.contains(&0) {
         return Err("rate, keys, tick, seconds and windows have to be above 0".into());
     }
-    println!("| window | results | p50 | p90 | p99 | p99.9 | p99.99 | max | CPU s |");
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| window | results | p50 | p90 | p99 | p99.9 | p99.99 | max | CPU s | machine's own p99.99, max |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     let mut windows = Vec::new();
     for &window_ms in &cli.windows_ms {
         let latency = measure(&cli, window_ms)?;
@@ -172,7 +179,9 @@ fn measure(cli: &Cli, window_ms: u64) -> Result<Latency, Failure> {
         ..Settings::default()
     };
     let before = cpu_seconds();
+    let hiccups = Hiccups::start()?;
     let report = job.run(&settings)?;
+    let woken = hiccups.stop()?;
     let noted = arrivals.noted();
     if noted.events != load.events {
         return Err(format!(
@@ -182,14 +191,20 @@ fn measure(cli: &Cli, window_ms: u64) -> Result<Latency, Failure> {
         .into());
     }
     Ok(Latency {
+        machine_p9999_ms: ms_at(&woken, 0.9999),
+        machine_max_ms: woken.max() as f64 / 1000.0,
         checkpoints: report.checkpoints,
         cpu_secs: cpu_seconds() - before,
         ..latency(window_ms, &noted.latency_us)
     })
 }
 
+fn ms_at(us: &Histogram<u64>, share: f64) -> f64 {
+    us.value_at_quantile(share) as f64 / 1000.0
+}
+
 fn latency(window_ms: u64, us: &Histogram<u64>) -> Latency {
-    let at = |share: f64| us.value_at_quantile(share) as f64 / 1000.0;
+    let at = |share: f64| ms_at(us, share);
     Latency {
         window_ms,
         results: us.len(),
@@ -199,6 +214,8 @@ fn latency(window_ms: u64, us: &Histogram<u64>) -> Latency {
         p999_ms: at(0.999),
         p9999_ms: at(0.9999),
         max_ms: us.max() as f64 / 1000.0,
+        machine_p9999_ms: 0.0,
+        machine_max_ms: 0.0,
         checkpoints: 0,
         cpu_secs: 0.0,
         line: plot::shares().map(|share| (share, at(share))).collect(),
@@ -207,7 +224,7 @@ fn latency(window_ms: u64, us: &Histogram<u64>) -> Latency {
 
 fn table_row(latency: &Latency) -> String {
     format!(
-        "| {} ms | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} |",
+        "| {} ms | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {:.2}, {:.2} |",
         latency.window_ms,
         latency.results,
         latency.p50_ms,
@@ -217,6 +234,8 @@ fn table_row(latency: &Latency) -> String {
         latency.p9999_ms,
         latency.max_ms,
         latency.cpu_secs,
+        latency.machine_p9999_ms,
+        latency.machine_max_ms,
     )
 }
 

@@ -99,6 +99,20 @@ impl Figures {
         self.get(path)?.as_u64()
     }
 
+    /// A text.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.get(path)?.as_str()
+    }
+
+    /// A list of figures.
+    pub(crate) fn list(&self, path: &str) -> Option<Vec<Figures>> {
+        let values = self.get(path)?.as_array()?;
+        values
+            .iter()
+            .map(|value| value.as_object().cloned().map(Figures))
+            .collect()
+    }
+
     fn get(&self, path: &str) -> Option<&Value> {
         let mut names = path.split('.');
         let first = self.0.get(names.next()?)?;

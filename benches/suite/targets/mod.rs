@@ -10,6 +10,7 @@ use crate::row::{Row, Verdict};
 
 pub(crate) mod nexmark;
 pub(crate) mod probes;
+pub(crate) mod windows;
 
 /// One part of the table.
 pub(crate) struct Part {
@@ -24,6 +25,7 @@ pub(crate) struct Part {
 /// All parts, in the order in which they run.
 pub(crate) fn all() -> Vec<Part> {
     let mut parts = nexmark::parts();
+    parts.extend(windows::parts());
     parts.extend(probes::parts());
     parts
 }

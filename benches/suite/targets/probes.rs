@@ -31,42 +31,7 @@ struct Judged {
     beside: &'static [(&'static str, &'static str)],
 }
 
-/// A figure that is a ratio and needs no explanation.
-const fn ratio(path: &'static str, what: &'static str, goal: Goal) -> Judged {
-    Judged {
-        path,
-        what,
-        unit: "",
-        goal,
-        beside: &[],
-    }
-}
 const PROBES: &[Probe] = &[
-    Probe {
-        name: "windows",
-        target: 2,
-        program: "windows_ratio",
-        full: &[],
-        quick: &["--quick"],
-        by_turns: false,
-        judged: &[
-            ratio(
-                "sliding_100_to_1",
-                "sliding windows: CPU time an event, size/slide 100 / 1",
-                Goal::AtMost(1.2),
-            ),
-            ratio(
-                "sliding_10_to_1",
-                "sliding windows: CPU time an event, size/slide 10 / 1",
-                Goal::AtMost(1.2),
-            ),
-            ratio(
-                "sessions_growth_to_loop",
-                "sessions: growth of the CPU time an event from 1 k to 10 M open, job / loop",
-                Goal::AtMost(1.2),
-            ),
-        ],
-    },
     Probe {
         name: "stall",
         target: 3,
@@ -175,6 +140,7 @@ const PROBES: &[Probe] = &[
                     ("p50", "windows.0.p50_ms"),
                     ("p99", "windows.0.p99_ms"),
                     ("max", "windows.0.max_ms"),
+                    ("the machine's own p99.99", "windows.0.machine_p9999_ms"),
                 ],
             ),
             latency(
@@ -184,6 +150,7 @@ const PROBES: &[Probe] = &[
                     ("p50", "windows.1.p50_ms"),
                     ("p99", "windows.1.p99_ms"),
                     ("max", "windows.1.max_ms"),
+                    ("the machine's own p99.99", "windows.1.machine_p9999_ms"),
                 ],
             ),
             latency(
@@ -193,6 +160,7 @@ const PROBES: &[Probe] = &[
                     ("p50", "windows.2.p50_ms"),
                     ("p99", "windows.2.p99_ms"),
                     ("max", "windows.2.max_ms"),
+                    ("the machine's own p99.99", "windows.2.machine_p9999_ms"),
                 ],
             ),
         ],
@@ -229,17 +197,55 @@ const PROBES: &[Probe] = &[
         ],
     },
     Probe {
-        name: "csv",
+        name: "csv-all-columns",
         target: 8,
         program: "csv_ratio",
-        full: &[],
-        quick: &["--quick"],
+        full: &["--shape=all", "--rows=3000000"],
+        quick: &["--shape=all", "--rows=300000", "--runs=3"],
         by_turns: false,
-        judged: &[ratio(
-            "ratio",
-            "csv: rows per CPU-second, job / bare library",
-            Goal::AtLeast(0.9),
-        )],
+        judged: CSV,
+    },
+    Probe {
+        name: "csv-quoted",
+        target: 8,
+        program: "csv_ratio",
+        full: &["--shape=quoted", "--rows=3000000"],
+        quick: &["--shape=quoted", "--rows=300000", "--runs=3"],
+        by_turns: false,
+        judged: CSV,
+    },
+    Probe {
+        name: "csv-some-columns",
+        target: 8,
+        program: "csv_ratio",
+        full: &["--shape=some", "--rows=3000000"],
+        quick: &["--shape=some", "--rows=300000", "--runs=3"],
+        by_turns: false,
+        judged: CSV,
+    },
+];
+
+const CSV: &[Judged] = &[
+    Judged {
+        path: "ratio_cpu",
+        what: "rows per CPU-second, source / bare library",
+        unit: "",
+        goal: Goal::AtLeast(0.9),
+        beside: &[("with one decoder", "ratio_cpu_1")],
+    },
+    Judged {
+        path: "ratio_wall_2",
+        what: "rows per second, source with two decoders / bare library",
+        unit: "",
+        goal: Goal::None,
+        beside: &[("with one decoder", "ratio_wall_1")],
+    },
+    Judged {
+        path: "gz.ratio_cpu",
+        what: "compressed: rows per CPU-second, source / bare library",
+        unit: "",
+        goal: Goal::AtLeast(0.9),
+        beside: &[("per second", "gz.ratio_wall_2")],
     },
 ];
 
@@ -333,7 +339,7 @@ fn judge(probe: &Probe, judged: &Judged, said: &[Figures]) -> Vec<Row> {
             .collect();
         let row = Row::judged(
             probe.target,
-            judged.what,
+            format!("{}: {}", probe.name, judged.what),
             beside.join(", "),
             &values,
             judged.goal,
@@ -355,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_judged_by_its_figures() {
-        let probe = &PROBES[1];
+        let probe = &PROBES[0];
         let figures = said(
             r#"{"tested": {"stall_max_ms": 4.5, "stall_p999_ms": 2.25}, "wall_loss_percent": 7.5}"#,
         );
@@ -372,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_figure_that_is_not_printed_is_said() {
-        let rows = judge(&PROBES[1], &PROBES[1].judged[0], &[said(r#"{"x": 1}"#)]);
+        let rows = judge(&PROBES[0], &PROBES[0].judged[0], &[said(r#"{"x": 1}"#)]);
         assert!(matches!(&rows[0].verdict, Verdict::NotRun(why) if why.contains("stall_max_ms")));
         assert_eq!(rows[0].target, 3);
     }
