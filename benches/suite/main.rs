@@ -57,7 +57,7 @@ struct Cli {
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
 
-    /// After this many seconds a program is killed and counts as failed
+    /// After this many seconds a program is killed
     #[arg(long, default_value_t = 600)]
     limit: u64,
 }
@@ -143,9 +143,10 @@ fn conclude(rows: &[Row], begin: Instant) -> ExitCode {
     tell(
         begin,
         &format!(
-            "{} reached, {} missed, {} not run, {wrong} wrong or failed",
+            "{} reached, {} missed, {} too slow, {} not run, {wrong} wrong or failed",
             count(|v| *v == Verdict::Reached),
             count(|v| *v == Verdict::Missed),
+            count(|v| matches!(v, Verdict::TooSlow(_))),
             count(|v| matches!(v, Verdict::NotRun(_))),
         ),
     );

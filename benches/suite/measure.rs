@@ -69,7 +69,9 @@ impl fmt::Display for Call {
 pub(crate) enum Fault {
     /// The binary was not built.
     Missing(String),
-    /// It failed, was too slow, or did not end with a line of JSON.
+    /// It was killed, because it took too long.
+    Slow(String),
+    /// It failed, or did not end with a line of JSON.
     Failed(String),
 }
 
@@ -160,10 +162,8 @@ impl Programs {
         let (Ok(output), Ok(errors)) = (output.recv_timeout(left()), errors.recv_timeout(left()))
         else {
             end_all(&mut child);
-            return Err(failed(format!(
-                "did not end within {} s",
-                self.limit.as_secs()
-            )));
+            let secs = self.limit.as_secs();
+            return Err(Fault::Slow(format!("`{call}` did not end within {secs} s")));
         };
         let status = child
             .wait()
@@ -248,10 +248,8 @@ mod tests {
         check_failure(shell("echo a >&2; echo b >&2; exit 3", LONG), "a / b");
         check_failure(shell("echo '[1]'", LONG), "but with: [1]");
         check_failure(shell("true", LONG), "but with: ");
-        check_failure(
-            shell("sleep 60; true", Duration::from_millis(50)),
-            "did not end within",
-        );
+        let slow = shell("sleep 60; true", Duration::from_millis(50));
+        assert!(matches!(slow, Err(Fault::Slow(why)) if why.contains("did not end within")));
         let nowhere = Programs {
             folder: "/bin".into(),
             limit: LONG,

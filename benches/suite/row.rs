@@ -51,6 +51,8 @@ pub(crate) enum Verdict {
     Right,
     /// A result is not what it has to be, or a program failed: the run as a whole fails.
     Wrong(String),
+    /// The program took so long that it was killed.
+    TooSlow(String),
     /// The program is not there, or says nothing about this.
     NotRun(String),
 }
@@ -70,6 +72,7 @@ impl fmt::Display for Verdict {
             Verdict::Shown => write!(f, "-"),
             Verdict::Right => write!(f, "right"),
             Verdict::Wrong(why) => write!(f, "**WRONG**: {why}"),
+            Verdict::TooSlow(why) => write!(f, "**too slow**: {why}"),
             Verdict::NotRun(why) => write!(f, "not run: {why}"),
         }
     }
@@ -211,6 +214,7 @@ mod tests {
             Verdict::Missed,
             Verdict::Shown,
             Verdict::Right,
+            Verdict::TooSlow(why()),
             Verdict::NotRun(why()),
         ] {
             assert!(!fine.is_failure(), "{fine}");

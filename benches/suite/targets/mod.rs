@@ -68,6 +68,7 @@ impl Bench {
                 self.said.borrow_mut().push(entry);
                 Ok(figures)
             }
+            Err(Fault::Slow(why)) => Err(Verdict::TooSlow(why)),
             Err(Fault::Missing(why)) => Err(Verdict::NotRun(why)),
             Err(Fault::Failed(why)) => Err(Verdict::Wrong(why)),
         }

@@ -110,7 +110,7 @@ const PROBES: &[Probe] = &[
         target: 5,
         program: "state_probe",
         full: &["recovery"],
-        quick: &["recovery", "--state-mib=128"],
+        quick: &["recovery", "--state-mib=64"],
         by_turns: false,
         judged: &[first_output(
             "kill -9 to the first output, 1 GiB of state (quick: 128 MiB)",
@@ -121,9 +121,11 @@ const PROBES: &[Probe] = &[
         target: 5,
         program: "state_probe",
         full: &["recovery", "--state-mib=10240"],
-        quick: &["recovery", "--state-mib=1024"],
+        quick: &["recovery", "--state-mib=640"],
         by_turns: false,
-        judged: &[first_output("the same, ten times as much state")],
+        judged: &[first_output(
+            "kill -9 to the first output, ten times as much state",
+        )],
     },
     Probe {
         name: "latency",
@@ -279,6 +281,7 @@ const fn first_output(what: &'static str) -> Judged {
         unit: "s",
         goal: Goal::AtMost(1.0),
         beside: &[
+            ("MiB of state", "state_mib"),
             ("first commit s", "first_commit_secs"),
             ("on disk MiB", "disk_mib"),
         ],
