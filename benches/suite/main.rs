@@ -15,9 +15,10 @@ mod targets;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use clap::Parser;
+use millstream::Clock;
 use millstream_benches::time::days_to_text;
 
 use crate::history::Run;
@@ -85,7 +86,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if cli.list || parts.is_empty() {
         return Ok(list());
     }
-    let begin = Instant::now();
+    let clock = Clock::system();
     let commit = commit();
     let scratch = match &cli.scratch {
         Some(folder) => tempfile::tempdir_in(folder)?,
@@ -100,14 +101,17 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         turns: cli.turns.unwrap_or(if cli.quick { 3 } else { 5 }).max(1),
         scratch: scratch.path().to_owned(),
         said: RefCell::default(),
-        tell: Box::new(move |what| tell(begin, what)),
+        tell: Box::new({
+            let clock = clock.clone();
+            move |what| tell(&clock, what)
+        }),
     };
-    let rows = measure(&bench, &parts, begin);
+    let rows = measure(&bench, &parts, &clock);
     print(&table::markdown(&rows));
-    let secs = begin.elapsed().as_secs();
+    let secs = clock.monotonic_us() / 1_000_000;
     if cli.keeps_history() {
         let run = Run {
-            date: today()?,
+            date: today(&clock),
             commit,
             quick: cli.quick,
             secs,
@@ -116,32 +120,32 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             figures: bench.said.take(),
         };
         let path = run.write(&cli.results)?;
-        tell(begin, &format!("figures in {}", path.display()));
+        tell(&clock, &format!("figures in {}", path.display()));
     }
-    Ok(conclude(&rows, begin))
+    Ok(conclude(&rows, &clock))
 }
 
-fn measure(bench: &Bench, parts: &[Part], begin: Instant) -> Vec<Row> {
+fn measure(bench: &Bench, parts: &[Part], clock: &Clock) -> Vec<Row> {
     let mut rows = Vec::new();
     for (number, part) in parts.iter().enumerate() {
         tell(
-            begin,
+            clock,
             &format!("==> {} of {}: {}", number + 1, parts.len(), part.name),
         );
         let more = (part.run)(bench);
         for row in &more {
-            tell(begin, &format!("    {}: {}", row.what, row.verdict));
+            tell(clock, &format!("    {}: {}", row.what, row.verdict));
         }
         rows.extend(more);
     }
     rows
 }
 
-fn conclude(rows: &[Row], begin: Instant) -> ExitCode {
+fn conclude(rows: &[Row], clock: &Clock) -> ExitCode {
     let count = |test: fn(&Verdict) -> bool| rows.iter().filter(|row| test(&row.verdict)).count();
     let wrong = count(Verdict::is_failure);
     tell(
-        begin,
+        clock,
         &format!(
             "{} reached, {} missed, {} too slow, {} not run, {wrong} wrong or failed",
             count(|v| *v == Verdict::Reached),
@@ -174,14 +178,13 @@ fn binaries() -> std::io::Result<PathBuf> {
     Ok(own.parent().map_or_else(PathBuf::new, PathBuf::from))
 }
 
-fn today() -> Result<String, Box<dyn std::error::Error>> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(days_to_text(i64::try_from(since.as_secs() / 86_400)?))
+fn today(clock: &Clock) -> String {
+    days_to_text(clock.now_ms().div_euclid(86_400_000))
 }
 
 #[expect(clippy::print_stderr, reason = "a run takes long: it says where it is")]
-fn tell(begin: Instant, what: &str) {
-    eprintln!("[{:>4} s] {what}", begin.elapsed().as_secs());
+fn tell(clock: &Clock, what: &str) {
+    eprintln!("[{:>4} s] {what}", clock.monotonic_us() / 1_000_000);
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]

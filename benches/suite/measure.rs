@@ -7,8 +7,9 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use millstream::Clock;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Map, Value};
 
@@ -152,13 +153,16 @@ impl Programs {
             .process_group(0)
             .spawn()
             .map_err(|e| failed(format!("did not start: {e}")))?;
-        let end = Instant::now() + self.limit;
+        let clock = Clock::system();
         let output = child.stdout.take().map(read_all);
         let errors = child.stderr.take().map(read_all);
         let (Some(output), Some(errors)) = (output, errors) else {
             return Err(failed("has no output".to_owned()));
         };
-        let left = || end.saturating_duration_since(Instant::now());
+        let left = || {
+            self.limit
+                .saturating_sub(Duration::from_micros(clock.monotonic_us()))
+        };
         let (Ok(output), Ok(errors)) = (output.recv_timeout(left()), errors.recv_timeout(left()))
         else {
             end_all(&mut child);

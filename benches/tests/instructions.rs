@@ -8,6 +8,8 @@
 //! has a record of its own in `callgrind/instructions.json`. One without a record is not compared:
 //! that is said, and how to add it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -188,7 +190,11 @@ fn write(records: &[Record]) {
     std::fs::write(path(), text + "\n").unwrap();
 }
 
-/// Shown even when the test passes.
+/// Shown even when the test passes: the test runner keeps what is printed by macros.
+#[expect(
+    clippy::explicit_write,
+    reason = "`eprintln` would not be shown when the test passes"
+)]
 fn note(what: &str) {
     writeln!(std::io::stderr(), "instructions: {what}").unwrap();
 }

@@ -12,6 +12,8 @@ pub(crate) mod nexmark;
 pub(crate) mod probes;
 pub(crate) mod windows;
 
+type Measure = Box<dyn Fn(&Bench) -> Vec<Row>>;
+
 /// One part of the table.
 pub(crate) struct Part {
     /// By this name it is chosen.
@@ -19,7 +21,7 @@ pub(crate) struct Part {
     /// The number of the target; 0: the results themselves.
     pub(crate) target: u8,
     /// Measures and judges.
-    pub(crate) run: Box<dyn Fn(&Bench) -> Vec<Row>>,
+    pub(crate) run: Measure,
 }
 
 /// All parts, in the order in which they run.
