@@ -1,5 +1,7 @@
 //! Results do not wait for a full chunk or for a checkpoint before their sink's writer has them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
