@@ -1,6 +1,8 @@
 //! The loops written by hand give the results that every implementation of these queries gives:
 //! the rows and checksums of a million events, in order and shuffled.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

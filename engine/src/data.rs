@@ -22,15 +22,21 @@ pub const EVENT_TIME_MAX: Timestamp = 1 << 60;
 ///
 /// # Errors
 /// [`ErrorKind::Input`](crate::error::ErrorKind::Input) with the time.
+#[inline]
 pub fn check_event_time(time: Timestamp) -> Result<Timestamp> {
     if (EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) {
         Ok(time)
     } else {
-        Err(Error::input(format!(
-            "event time {time} ms lies outside the accepted range {EVENT_TIME_MIN}..={EVENT_TIME_MAX}"
-        ))
-        .remedy("event times are milliseconds since 1970-01-01T00:00:00Z; check the unit"))
+        Err(outside(time))
     }
+}
+
+#[cold]
+fn outside(time: Timestamp) -> Error {
+    Error::input(format!(
+        "event time {time} ms lies outside the accepted range {EVENT_TIME_MIN}..={EVENT_TIME_MAX}"
+    ))
+    .remedy("event times are milliseconds since 1970-01-01T00:00:00Z; check the unit")
 }
 
 /// Anything that can flow through a job.

@@ -88,7 +88,7 @@ where
             add: move |state: &mut A::State, input| adding.add(state, input),
             finish: move |state: &A::State| finishing.finish(state),
         };
-        self.running(part, steps, move |record, _| of_record.input(&record))
+        self.running(part, steps, move |record, _| of_record.take(record))
     }
 
     fn running<M, S, R, G, H>(

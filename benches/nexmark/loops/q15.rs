@@ -24,10 +24,8 @@ impl Distinct {
     fn add(&mut self, number: u64, rank: usize) {
         let seen = self.seen.entry(number).or_default();
         let bit = 1 << rank;
-        if *seen & bit == 0 {
-            *seen |= bit;
-            self.by_rank[rank] += 1;
-        }
+        self.by_rank[rank] += u64::from(*seen & bit == 0);
+        *seen |= bit;
     }
 
     fn total(&self) -> u64 {

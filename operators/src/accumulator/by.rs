@@ -69,6 +69,7 @@ impl<F, O> Best<F, O> {
         TiedBest(self)
     }
 
+    #[inline]
     fn compare<T: Wire>(&self, a: &T, b: &T) -> Ordering
     where
         O: Ord,
@@ -97,6 +98,11 @@ where
     #[inline]
     fn input(&self, record: &T) -> T {
         record.clone()
+    }
+
+    #[inline]
+    fn take(&self, record: T) -> T {
+        record
     }
 
     fn init(&self) -> Option<T> {
@@ -150,6 +156,11 @@ where
     #[inline]
     fn input(&self, record: &T) -> Self::Input {
         SmallVec::from_buf([record.clone()])
+    }
+
+    #[inline]
+    fn take(&self, record: T) -> Self::Input {
+        SmallVec::from_buf([record])
     }
 
     fn init(&self) -> Vec<T> {

@@ -47,6 +47,15 @@ pub trait Accumulator<T>: Send + Sync + 'static {
     /// Takes out of a record what it needs.
     fn input(&self, record: &T) -> Self::Input;
 
+    /// As [`input`](Accumulator::input), where the record itself is no longer needed.
+    #[inline]
+    fn take(&self, record: T) -> Self::Input
+    where
+        T: Sized,
+    {
+        self.input(&record)
+    }
+
     /// The state before any record.
     fn init(&self) -> Self::State;
 

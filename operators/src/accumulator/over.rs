@@ -48,7 +48,7 @@ where
 
     #[inline]
     fn input(&self, record: &T) -> A::Input {
-        self.accumulator.input(&(self.take)(record))
+        self.accumulator.take((self.take)(record))
     }
 
     fn init(&self) -> A::State {

@@ -47,6 +47,11 @@ where
         record.clone()
     }
 
+    #[inline]
+    fn take(&self, record: T) -> T {
+        record
+    }
+
     fn init(&self) -> Vec<T> {
         Vec::new()
     }

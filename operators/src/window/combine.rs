@@ -22,6 +22,7 @@ pub(super) struct ByInstant<A> {
     pub(super) accumulator: Arc<A>,
 }
 
+#[inline]
 fn join<T, A: Accumulator<T>>(
     accumulator: &A,
     first: &mut WindowInput<A::Input, T>,

@@ -142,11 +142,17 @@ fn outs<'j, K: Key, T: Data, W: Data, R: Data>(
     }
 }
 
+#[inline]
 fn input<T, A: Accumulator<T>>(accumulator: &A, record: T, keep: bool) -> WindowInput<A::Input, T> {
+    let (input, whole) = if keep {
+        (accumulator.input(&record), Some(Box::new(record)))
+    } else {
+        (accumulator.take(record), None)
+    };
     WindowInput {
-        input: accumulator.input(&record),
+        input,
         records: 1,
-        whole: keep.then(|| Box::new(record)),
+        whole,
     }
 }
 
@@ -267,7 +273,7 @@ impl<T: Data> WindowSpec<T> for Count {
         let spec = (self.n, self.every, self.partial);
         let keying = Keying {
             key: keyed.key,
-            payload: move |record: T, _| of_record.input(&record),
+            payload: move |record: T, _| of_record.take(record),
             combine: Apart,
         };
         let ports = job
