@@ -3,6 +3,8 @@
 //! The benchmarks themselves are in `benches/` (criterion, small) and `src/bin/` (whole jobs
 //! against what one would write by hand). `README.md` says how to run and how to read them.
 
+pub mod expected;
+pub mod parts;
 pub mod time;
 
 use rustix::time::{ClockId, clock_gettime};

@@ -24,6 +24,9 @@ pub struct Settings {
     pub memory_bytes: usize,
     /// How much may wait in one queue between two workers.
     pub queue_bytes: usize,
+    /// The longest that results wait for others before they go to their sink's writer together.
+    /// What a writer makes visible only with a checkpoint waits for that all the same.
+    pub flush_interval: Duration,
     /// The most rows a second that all sources together read; `None`: as fast as can be.
     pub throttle_rows_per_s: Option<u64>,
 }
@@ -38,6 +41,7 @@ impl Default for Settings {
             batch_records: 2048,
             memory_bytes: 0,
             queue_bytes: 2 << 20,
+            flush_interval: Duration::from_millis(100),
             throttle_rows_per_s: None,
         }
     }

@@ -255,7 +255,13 @@ impl JobGraph {
                 .open(slot, restored)
                 .map_err(|e| e.at(format!("sink `{id}`")))?;
             let queue = writer::start(builder, &id, number, writer)?;
-            Ok(SinkTerminal::new(number, sink.clone(), queue))
+            Ok(SinkTerminal::new(
+                number,
+                sink.clone(),
+                queue,
+                builder.control.clock.clone(),
+                builder.settings.flush_interval,
+            ))
         });
         self.name(Role::Sink, part, node);
     }

@@ -17,6 +17,12 @@ pub trait Node {
     /// Any error ends the job.
     fn step(&mut self) -> Result<Step>;
 
+    /// Sends on what has waited for others long enough; in how many microseconds there is more
+    /// to send, if there is. Called when the worker has nothing else to do.
+    fn flush(&mut self) -> Option<u64> {
+        None
+    }
+
     /// What it found at the barrier that it has just passed.
     fn snapshot(&mut self) -> NodeSnapshot;
 
@@ -100,6 +106,10 @@ where
                 Ok(Step::Barrier(barrier))
             }
         }
+    }
+
+    fn flush(&mut self) -> Option<u64> {
+        self.terminal.flush()
     }
 
     fn snapshot(&mut self) -> NodeSnapshot {

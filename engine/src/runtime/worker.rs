@@ -109,14 +109,21 @@ impl<'a> Worker<'a> {
             self.watch_memory()?;
             if !worked && self.draining.is_none() {
                 self.report_exhaustion();
+                let nap = self.flush();
                 let bell = &self.bell;
                 self.runtime.block_on(async {
                     // A tick that ends without a ring is as good a reason to look again.
-                    let _ = tokio::time::timeout(TICK, bell.rung()).await;
+                    let _ = tokio::time::timeout(nap, bell.rung()).await;
                 });
             }
         }
         Ok(())
+    }
+
+    /// Sends on what has waited long enough; how long the worker may sleep now.
+    fn flush(&mut self) -> Duration {
+        let due = self.nodes.iter_mut().filter_map(|node| node.flush()).min();
+        due.map_or(TICK, |us| TICK.min(Duration::from_micros(us)))
     }
 
     /// Lets the latest node that can do something do it.

@@ -32,6 +32,12 @@ pub trait Terminal<T>: 'static {
     /// Whether there is room for more.
     fn has_credit(&self) -> bool;
 
+    /// Sends on what has waited for others long enough; in how many microseconds there is more
+    /// to send, if there is.
+    fn flush(&mut self) -> Option<u64> {
+        None
+    }
+
     /// How many records went into which exchange.
     fn sent(&self) -> Option<(EdgeId, u64)> {
         None

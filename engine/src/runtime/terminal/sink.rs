@@ -2,6 +2,7 @@
 //! a thread beside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::data::{Data, Origin, Progress};
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use crate::graph::sink::Sink;
 use crate::runtime::chain::At;
 use crate::runtime::terminal::Terminal;
 use crate::runtime::writer::WriterQueue;
+use crate::time::clock::Clock;
 
 /// Encodes records into chunks for a writer.
 pub struct SinkTerminal<T: Data, S: Sink<T>> {
@@ -18,6 +20,10 @@ pub struct SinkTerminal<T: Data, S: Sink<T>> {
     queue: WriterQueue<S::Chunk>,
     failure: Option<Error>,
     number: usize,
+    clock: Clock,
+    flush_us: u64,
+    /// When the oldest of those pending were seen to wait.
+    pending_since_us: Option<u64>,
     pending: u64,
     sent: u64,
 }
@@ -25,20 +31,30 @@ pub struct SinkTerminal<T: Data, S: Sink<T>> {
 const CHUNK_BYTES: usize = 64 << 10;
 
 impl<T: Data, S: Sink<T>> SinkTerminal<T, S> {
-    /// The worker's end of sink `number`.
-    pub fn new(number: usize, sink: Arc<S>, queue: WriterQueue<S::Chunk>) -> Self {
+    /// The worker's end of sink `number`. What it gathers waits for `flush_interval` at most.
+    pub fn new(
+        number: usize,
+        sink: Arc<S>,
+        queue: WriterQueue<S::Chunk>,
+        clock: Clock,
+        flush_interval: Duration,
+    ) -> Self {
         SinkTerminal {
             sink,
             chunk: S::Chunk::default(),
             queue,
             failure: None,
             number,
+            clock,
+            flush_us: u64::try_from(flush_interval.as_micros()).unwrap_or(u64::MAX),
+            pending_since_us: None,
             pending: 0,
             sent: 0,
         }
     }
 
     fn send(&mut self) {
+        self.pending_since_us = None;
         if self.pending > 0 {
             self.sent += self.pending;
             self.pending = 0;
@@ -67,7 +83,22 @@ impl<T: Data, S: Sink<T>> Terminal<T> for SinkTerminal<T, S> {
         if self.sink.chunk_bytes(&self.chunk) >= CHUNK_BYTES {
             self.send();
         }
+        self.flush();
         Ok(())
+    }
+
+    fn flush(&mut self) -> Option<u64> {
+        if self.pending == 0 {
+            return None;
+        }
+        let now = self.clock.monotonic_us();
+        let since = *self.pending_since_us.get_or_insert(now);
+        let left = self.flush_us.saturating_sub(now.saturating_sub(since));
+        if left == 0 {
+            self.send();
+            return None;
+        }
+        Some(left)
     }
 
     fn barrier(&mut self, barrier: Barrier) -> Result<()> {
