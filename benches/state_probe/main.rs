@@ -229,7 +229,7 @@ fn main() -> Result<(), Failure> {
             let all = (state_mib << 20) / ROW_BYTES;
             let keys = Keys {
                 all,
-                drawn: all,
+                drawn: all / 10,
                 distribution: Distribution::Uniform,
             };
             let folder = tempfile::tempdir_in(&common.dir)?;

@@ -95,6 +95,9 @@ impl Accumulator<u64> for Accounts {
     }
 }
 
+/// Longer stalls count as this long: ten minutes.
+const STALL_NANOS_MAX: u64 = 600_000_000_000;
+
 const BUILDING: u8 = 0;
 const WARMING: u8 = 1;
 const MEASURING: u8 = 2;
@@ -110,7 +113,7 @@ impl Gaps {
     fn new() -> Result<Self, Failure> {
         Ok(Gaps {
             phase: AtomicU8::new(BUILDING),
-            of: Mutex::new((Histogram::new(3)?, Histogram::new(3)?)),
+            of: Mutex::new((Histogram::new_with_max(STALL_NANOS_MAX, 3)?, Histogram::new_with_max(STALL_NANOS_MAX, 3)?)),
         })
     }
 
@@ -270,6 +273,9 @@ pub(crate) fn run(plan: &Plan) -> Result<Figures, Failure> {
     let events = to.counted.read - from.counted.read;
     let secs = (to.us - from.us) as f64 / 1e6;
     let cpu_secs = to.cpu - from.cpu;
+    if events == 0 {
+        return Err("no record was read in the time that was measured: measure longer".into());
+    }
     let ms = |nanos: u64| nanos as f64 / 1e6;
     Ok(Figures {
         build_secs: (phases.built.us - phases.began.us) as f64 / 1e6,

@@ -28,6 +28,8 @@ enum Step {
     Get(i64, u16),
     Walk(i64),
     Evict(usize),
+    /// Between two batches, after a restart.
+    Warm(usize),
     /// The barrier.
     Freeze,
     /// Between two batches.
@@ -48,6 +50,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (namespace.clone(), key).prop_map(|(n, k)| Step::Get(n, k)),
         1 => namespace.prop_map(Step::Walk),
         2 => (0usize..2000).prop_map(Step::Evict),
+        3 => (1usize..6).prop_map(Step::Warm),
         3 => Just(Step::Freeze),
         3 => (0usize..6).prop_map(Step::Drain),
         3 => Just(Step::Save),
@@ -74,6 +77,7 @@ fn open(store: &Arc<Store>, restored: Vec<(i64, u64)>, whole: usize) -> Table<u1
         store: Some(store.clone()),
         restored,
         load_whole_bytes: whole,
+        warm_bytes: 1500,
         ..TableContext::in_memory(FAMILY)
     })
 }
@@ -128,6 +132,9 @@ impl<'a> Subject<'a> {
             Step::Walk(namespace) => self.walk(namespace),
             Step::Evict(bytes) => {
                 self.table.evict(bytes).unwrap();
+            }
+            Step::Warm(rows) => {
+                self.table.warm(rows).unwrap();
             }
             Step::Freeze if self.frozen.is_none() => {
                 self.table.freeze();

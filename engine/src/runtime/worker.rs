@@ -22,6 +22,8 @@ use crate::state::run::Run;
 const TICK: Duration = Duration::from_millis(10);
 /// How many frozen rows are handed over between two batches.
 const DRAIN_ROWS: usize = 512;
+/// How many restored rows are read back between two batches.
+const WARM_ROWS: usize = 512;
 /// After how many steps a worker looks at the memory that its state takes.
 const MEMORY_CHECK_STEPS: u32 = 32;
 
@@ -74,6 +76,8 @@ struct Worker<'a> {
     /// The epoch whose state is handed over but not in a checkpoint yet.
     unsettled: Option<u64>,
     exhausted: bool,
+    /// Restored state is still being read back.
+    warming: bool,
     steps: u32,
 }
 
@@ -94,6 +98,7 @@ impl<'a> Worker<'a> {
             draining: None,
             unsettled: None,
             exhausted: false,
+            warming: cx.restored.is_some(),
             steps: 0,
         })
     }
@@ -107,8 +112,12 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             self.watch_memory()?;
+            self.warm()?;
             if !worked && self.draining.is_none() {
                 self.report_exhaustion();
+                if self.warming {
+                    continue;
+                }
                 let bell = &self.bell;
                 self.runtime.block_on(async {
                     // A tick that ends without a ring is as good a reason to look again.
@@ -224,6 +233,23 @@ impl<'a> Worker<'a> {
             });
         }
         result
+    }
+
+    /// Reads restored state back, a little at a time.
+    fn warm(&mut self) -> Result<()> {
+        if !self.warming || self.draining.is_some() {
+            return Ok(());
+        }
+        let mut result = Ok(true);
+        for node in &mut self.nodes {
+            node.tables(&mut |table| {
+                if matches!(result, Ok(true)) {
+                    result = table.warm(WARM_ROWS);
+                }
+            });
+        }
+        self.warming = !result?;
+        Ok(())
     }
 
     fn report_exhaustion(&mut self) {

@@ -22,6 +22,8 @@ pub struct TableContext {
     pub restored: Vec<(i64, u64)>,
     /// Below how many bytes a restored namespace is read back whole, at its first use.
     pub load_whole_bytes: usize,
+    /// Below how many bytes the restored namespaces are read back between batches.
+    pub warm_bytes: usize,
 }
 
 impl TableContext {
@@ -34,6 +36,7 @@ impl TableContext {
             groups: 0..crate::state::key_group::KEY_GROUPS,
             restored: Vec::new(),
             load_whole_bytes: 0,
+            warm_bytes: 0,
         }
     }
 }
@@ -54,6 +57,13 @@ pub trait StateTable {
 
     /// What was handed over is part of a checkpoint now.
     fn settle(&mut self);
+
+    /// Reads back up to `rows` of the restored rows that nobody has asked for yet. True when there
+    /// are no more.
+    ///
+    /// # Errors
+    /// When RocksDB cannot be read.
+    fn warm(&mut self, rows: usize) -> Result<bool>;
 
     /// Evicts rows until at least `bytes` are freed, or nothing more can be.
     ///

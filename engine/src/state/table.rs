@@ -8,6 +8,7 @@
 
 mod evict;
 mod walk;
+mod warm;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -19,6 +20,7 @@ use crate::state::key_group::group_of;
 use crate::state::run::{Run, encode_key, namespace_range};
 use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice};
 use crate::state::slot::{Mark, Slot};
+use crate::state::table::warm::Warming;
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
 pub use crate::state::table::walk::Walk;
@@ -46,6 +48,8 @@ pub struct Table<K, V> {
     inventory: Vec<(i64, u64)>,
     evict_from: i64,
     heap_bytes_per_row: usize,
+    /// What is read back between batches, and how far that has come.
+    warming: VecDeque<Warming>,
 }
 
 impl<K: Key, V: Wire> Table<K, V> {
@@ -64,9 +68,12 @@ impl<K: Key, V: Wire> Table<K, V> {
             inventory: Vec::new(),
             evict_from: i64::MIN,
             heap_bytes_per_row: 0,
+            warming: VecDeque::new(),
             cx,
         };
-        for (namespace, rows) in std::mem::take(&mut table.cx.restored) {
+        let restored = std::mem::take(&mut table.cx.restored);
+        table.plan_warming(&restored);
+        for (namespace, rows) in restored {
             table.add(Slice::new(namespace, true, rows));
         }
         // Epoch 1 is what rows read from RocksDB are marked with.
@@ -501,7 +508,13 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
         }
     }
 
+    fn warm(&mut self, rows: usize) -> Result<bool> {
+        self.warm_on(rows)
+    }
+
     fn evict(&mut self, bytes: usize) -> Result<usize> {
+        // What does not fit is not worth reading.
+        self.warming.clear();
         let clean = self.evict_round(bytes, false)?;
         if clean >= bytes || self.cutting {
             return Ok(clean);
