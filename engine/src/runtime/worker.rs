@@ -24,8 +24,10 @@ const TICK: Duration = Duration::from_millis(10);
 const DRAIN_ROWS: usize = 512;
 /// How many restored rows are read back between two batches.
 const WARM_ROWS: usize = 512;
-/// After how many steps a worker looks at the memory that its state takes.
+/// After how many steps a worker looks at the memory that its state takes: it makes room for
+/// little at a time.
 const MEMORY_CHECK_STEPS: u32 = 32;
+const MEMORY_CHECK_STEPS_WHEN_FULL: u32 = 4;
 
 /// Runs a worker to its end; reports how it went.
 pub fn run(cx: &RunContext, index: usize, plan: &[(String, BuildNode)]) {
@@ -79,6 +81,8 @@ struct Worker<'a> {
     /// Restored state is still being read back.
     warming: bool,
     steps: u32,
+    /// State took all of its memory when it was looked at.
+    full: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -100,6 +104,7 @@ impl<'a> Worker<'a> {
             exhausted: false,
             warming: cx.restored.is_some(),
             steps: 0,
+            full: false,
         })
     }
 
@@ -198,13 +203,12 @@ impl<'a> Worker<'a> {
 
     /// Lets the tables forget what they keep for a checkpoint that is saved now.
     fn settle(&mut self) {
-        if self
-            .unsettled
-            .is_some_and(|epoch| self.control.settled() >= epoch)
-        {
+        let settled = self.control.settled();
+        if let Some(epoch) = self.unsettled.filter(|epoch| settled >= *epoch) {
+            let written = self.control.written() >= epoch;
             self.unsettled = None;
             for node in &mut self.nodes {
-                node.tables(&mut |table| table.settle());
+                node.tables(&mut |table| table.settle(written));
             }
         }
     }
@@ -212,7 +216,12 @@ impl<'a> Worker<'a> {
     /// Evicts state when it takes more memory than this worker's share.
     fn watch_memory(&mut self) -> Result<()> {
         self.steps += 1;
-        if self.cx.store.is_none() || self.steps < MEMORY_CHECK_STEPS {
+        let due = if self.full {
+            MEMORY_CHECK_STEPS_WHEN_FULL
+        } else {
+            MEMORY_CHECK_STEPS
+        };
+        if self.cx.store.is_none() || self.steps < due {
             return Ok(());
         }
         self.steps = 0;
@@ -221,6 +230,7 @@ impl<'a> Worker<'a> {
             node.tables(&mut |table| bytes += table.bytes());
         }
         let mut excess = bytes.saturating_sub(self.cx.state_bytes);
+        self.full = excess > 0;
         let mut result = Ok(());
         for node in &mut self.nodes {
             node.tables(&mut |table| {

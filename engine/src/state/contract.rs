@@ -55,8 +55,9 @@ pub trait StateTable {
     /// Takes what was handed over since the last call.
     fn take_runs(&mut self) -> Vec<Run>;
 
-    /// What was handed over is part of a checkpoint now.
-    fn settle(&mut self);
+    /// What was handed over at the earliest barrier that is not settled yet is part of a
+    /// checkpoint now; `written`: and in RocksDB, with all that came before it.
+    fn settle(&mut self, written: bool);
 
     /// Reads back up to `rows` of the restored rows that nobody has asked for yet. True when there
     /// are no more.
