@@ -61,7 +61,7 @@ fn checkpoint(table: &mut Table<u64, u64>, store: Option<&Store>) -> Result<Dura
         }
         store.write(&runs)?;
     }
-    table.settle();
+    table.settle(true);
     Ok(took)
 }
 

@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use millstream_engine::checkpoint::changes;
 use millstream_engine::state::key_group::{KEY_GROUPS, stable_hash};
+use millstream_engine::state::merge::merged;
 use millstream_engine::state::rocks::Store;
+use millstream_engine::state::run::Run;
 use millstream_engine::state::table::{StateTable, Table, TableContext, Walk};
 use proptest::prelude::*;
 
@@ -28,12 +31,16 @@ enum Step {
     Get(i64, u16),
     Walk(i64),
     Evict(usize),
+    /// Between two batches, after a restart.
+    Warm(usize),
     /// The barrier.
     Freeze,
     /// Between two batches.
     Drain(usize),
-    /// The checkpoint is saved.
+    /// The checkpoint is saved: all of RocksDB.
     Save,
+    /// The checkpoint is saved: what has changed, if that may be.
+    SaveChanges,
     /// The process dies and starts again from its last checkpoint.
     Restart,
 }
@@ -48,9 +55,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (namespace.clone(), key).prop_map(|(n, k)| Step::Get(n, k)),
         1 => namespace.prop_map(Step::Walk),
         2 => (0usize..2000).prop_map(Step::Evict),
+        3 => (1usize..6).prop_map(Step::Warm),
         3 => Just(Step::Freeze),
         3 => (0usize..6).prop_map(Step::Drain),
-        3 => Just(Step::Save),
+        2 => Just(Step::Save),
+        3 => Just(Step::SaveChanges),
         1 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 1..120)
@@ -65,6 +74,10 @@ struct Subject<'a> {
     frozen: Option<(Model, Namespaces)>,
     /// The last checkpoint: its directory, its state, its namespaces.
     saved: Option<(usize, Model, Namespaces)>,
+    /// The changes since the last whole checkpoint, as they stand on the disk.
+    changes: Vec<Vec<u8>>,
+    /// The last whole checkpoint was saved since the start.
+    own: bool,
     saves: usize,
     whole: usize,
 }
@@ -74,6 +87,7 @@ fn open(store: &Arc<Store>, restored: Vec<(i64, u64)>, whole: usize) -> Table<u1
         store: Some(store.clone()),
         restored,
         load_whole_bytes: whole,
+        warm_bytes: 1500,
         ..TableContext::in_memory(FAMILY)
     })
 }
@@ -88,6 +102,8 @@ impl<'a> Subject<'a> {
             model: Model::new(),
             frozen: None,
             saved: None,
+            changes: Vec::new(),
+            own: false,
             saves: 0,
             whole,
         }
@@ -129,6 +145,9 @@ impl<'a> Subject<'a> {
             Step::Evict(bytes) => {
                 self.table.evict(bytes).unwrap();
             }
+            Step::Warm(rows) => {
+                self.table.warm(rows).unwrap();
+            }
             Step::Freeze if self.frozen.is_none() => {
                 self.table.freeze();
                 let namespaces = self.table.inventory().namespaces;
@@ -137,7 +156,8 @@ impl<'a> Subject<'a> {
             Step::Drain(rows) if self.frozen.is_some() => {
                 self.table.drain(rows).unwrap();
             }
-            Step::Save => self.save(),
+            Step::Save => self.save(true),
+            Step::SaveChanges => self.save(false),
             Step::Restart => self.restart(),
             Step::Freeze | Step::Drain(_) => {}
         }
@@ -177,7 +197,7 @@ impl<'a> Subject<'a> {
     }
 
     /// What the workers, the keeper and the supervisor do together.
-    fn save(&mut self) {
+    fn save(&mut self, whole: bool) {
         let Some((state, namespaces)) = self.frozen.take() else {
             return;
         };
@@ -186,17 +206,39 @@ impl<'a> Subject<'a> {
         for run in &mut runs {
             run.sort();
         }
-        self.store.write(&runs).unwrap();
-        self.saves += 1;
-        let copy = self.dir.join(format!("copy-{}", self.saves));
-        self.store.checkpoint(&copy).unwrap();
-        self.table.settle();
+        let spilled = self.store.take_spill();
+        let whole = whole || spilled || !self.own;
+        if whole {
+            // What a restart has read is in RocksDB already.
+            let mut all = if self.own { self.unwritten() } else { Vec::new() };
+            all.extend(runs);
+            self.changes.clear();
+            self.store.write(&merged(all)).unwrap();
+            self.saves += 1;
+            let copy = self.dir.join(format!("copy-{}", self.saves));
+            self.store.checkpoint(&copy).unwrap();
+            self.own = true;
+        } else {
+            self.changes.push(changes::encode(&runs));
+        }
+        self.store.set_unwritten(!whole);
+        self.table.settle(whole);
+        let number = match &self.saved {
+            Some((number, ..)) if !whole => *number,
+            _ => self.saves,
+        };
+        let copy = self.dir.join(format!("copy-{number}"));
         assert_eq!(
-            stored(&copy),
+            stored(&copy, self.unwritten()),
             state,
             "the checkpoint holds the state at its barrier"
         );
-        self.saved = Some((self.saves, state, namespaces));
+        self.saved = Some((number, state, namespaces));
+    }
+
+    fn unwritten(&self) -> Vec<Run> {
+        let files = self.changes.iter();
+        files.flat_map(|bytes| changes::decode(bytes).unwrap()).collect()
     }
 
     fn restart(&mut self) {
@@ -213,6 +255,8 @@ impl<'a> Subject<'a> {
         self.saves += 1;
         copy_dir(&from, &live);
         self.store = Arc::new(Store::open(&live, &[FAMILY.to_owned()], MEMORY).unwrap());
+        self.store.write(&merged(self.unwritten())).unwrap();
+        self.own = false;
         self.table = open(&self.store, namespaces, self.whole);
         self.model = state;
     }
@@ -227,10 +271,12 @@ fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// Everything that a copy of the database holds, read without the table.
-fn stored(copy: &Path) -> Model {
+fn stored(copy: &Path, unwritten: Vec<Run>) -> Model {
     let readable = copy.with_extension("read");
+    let _ = std::fs::remove_dir_all(&readable);
     copy_dir(copy, &readable);
     let store = Store::open(&readable, &[FAMILY.to_owned()], MEMORY).unwrap();
+    store.write(&merged(unwritten)).unwrap();
     let mut rows = Model::new();
     for namespace in -2..3 {
         store

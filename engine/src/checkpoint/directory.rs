@@ -4,7 +4,8 @@
 //! LOCK                            held by the process that runs the job
 //! JOB                             whose directory it is, and the last epoch known to be committed
 //! MANIFEST-00000000000000000042   what epoch 42 says; making it by rename is the commit point
-//! epoch-00000000000000000042-…/   its state: hard links of RocksDB's files
+//! epoch-00000000000000000042-…/   its state: hard links of RocksDB's files, and
+//!   changes-00000000000000000043  what a later epoch has changed of it
 //! live/                           RocksDB's working directory; rebuilt at each start
 //! ```
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::changes;
 use crate::checkpoint::envelope::{self, REMEDY};
 use crate::checkpoint::fail_points::reach;
 use crate::checkpoint::files::{
@@ -23,12 +25,14 @@ use crate::checkpoint::files::{
 use crate::checkpoint::manifest::{FileEntry, Manifest, StateEntry};
 use crate::error::{Error, Result};
 use crate::state::codec;
+use crate::state::run::Run;
 
 const JOB: &str = "JOB";
 const LOCK: &str = "LOCK";
 const LIVE: &str = "live";
 const MANIFEST: &str = "MANIFEST-";
 const EPOCH: &str = "epoch-";
+const CHANGES: &str = "changes-";
 const JOB_MAGIC: [u8; 8] = *b"MILLJOB\0";
 
 /// Files up to this length are checked in full at the start; larger ones (RocksDB's data) are
@@ -205,7 +209,7 @@ impl CheckpointDir {
     /// Every file is there with its length; small ones have their checksum.
     fn check_state(&self, manifest: &Manifest) -> Result<()> {
         reach("rec.verify")?;
-        for file in &manifest.state.files {
+        for file in manifest.state.files.iter().chain(&manifest.state.changes) {
             self.check_file(&manifest.state, file, CHECKED_BYTES_MAX)?;
         }
         Ok(())
@@ -216,7 +220,7 @@ impl CheckpointDir {
     /// # Errors
     /// When a file is missing or damaged: its name, what was expected, what was found.
     pub fn verify(&self, manifest: &Manifest) -> Result<()> {
-        for file in &manifest.state.files {
+        for file in manifest.state.files.iter().chain(&manifest.state.changes) {
             self.check_file(&manifest.state, file, u64::MAX)?;
         }
         Ok(())
@@ -311,7 +315,46 @@ impl CheckpointDir {
         Ok(StateEntry {
             directory: directory.unwrap_or_default(),
             files,
+            changes: Vec::new(),
         })
+    }
+
+    /// Adds a file with what an epoch has changed to a whole checkpoint that this process has
+    /// saved, and makes it durable.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn add_changes(&self, base: &StateEntry, epoch: u64, runs: &[Run]) -> Result<FileEntry> {
+        let folder = self.path.join(&base.directory);
+        let name = format!("{CHANGES}{epoch:020}");
+        let path = folder.join(&name);
+        let bytes = changes::encode(runs);
+        reach("ckpt.changes.write")?;
+        let mut file = File::create_new(&path).map_err(failed("create", &path))?;
+        file.write_all(&bytes).map_err(failed("write", &path))?;
+        reach("ckpt.changes.fsync")?;
+        file.sync_all().map_err(failed("sync", &path))?;
+        sync_dir(&folder, "ckpt.dir.fsync")?;
+        Ok(FileEntry {
+            name,
+            len: bytes.len() as u64,
+            crc32: crc32fast::hash(&bytes),
+        })
+    }
+
+    /// What has changed since the state's whole checkpoint, the oldest first.
+    ///
+    /// # Errors
+    /// When a file is damaged: its name, what was expected, what was found.
+    pub fn read_changes(&self, state: &StateEntry) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for file in &state.changes {
+            reach("rec.changes.read")?;
+            let path = self.path.join(&state.directory).join(&file.name);
+            let bytes = fs::read(&path).map_err(failed("read", &path))?;
+            runs.extend(changes::decode(&bytes).map_err(|e| e.at(path.display()))?);
+        }
+        Ok(runs)
     }
 
     fn seal_file(

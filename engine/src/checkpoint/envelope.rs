@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 
 /// The version of the checkpoint format that this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 const HEADER_BYTES: usize = 28;
 
 /// Puts a body into an envelope.

@@ -5,10 +5,13 @@
 use crate::error::Result;
 
 /// Every point of the checkpoint directory and of the keeper, in the order of the protocol.
-pub const FAIL_POINTS: [&str; 20] = [
+pub const FAIL_POINTS: [&str; 23] = [
     "rec.manifest.read",
     "rec.verify",
     "rec.live",
+    "rec.changes.read",
+    "ckpt.changes.write",
+    "ckpt.changes.fsync",
     "rocks.write",
     "ckpt.mkdir",
     "rocks.flush",

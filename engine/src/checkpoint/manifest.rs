@@ -107,8 +107,10 @@ pub struct SinkEntry {
 pub struct StateEntry {
     /// Their directory within the checkpoint directory.
     pub directory: String,
-    /// All of them, by name.
+    /// Those of RocksDB, by name.
     pub files: Vec<FileEntry>,
+    /// What has changed since RocksDB was saved, the oldest first.
+    pub changes: Vec<FileEntry>,
 }
 
 /// A file of the state.

@@ -23,6 +23,9 @@ use crate::state::key_group::groups_of;
 use crate::state::rocks::Store;
 use crate::state::table::TableContext;
 
+/// What is read back at once after a restart: a few milliseconds' worth.
+const LOAD_WHOLE_BYTES: usize = 256 << 10;
+
 /// One end to the other: (edge, feeder, sending worker, receiving worker).
 type Route = (EdgeId, u32, usize, usize);
 
@@ -356,7 +359,8 @@ impl<'a> NodeBuilder<'a> {
                     .map(|n| (n.namespace, share(n.rows)))
                     .collect()
             }),
-            load_whole_bytes: self.cx.state_bytes / 4,
+            load_whole_bytes: LOAD_WHOLE_BYTES.min(self.cx.state_bytes / 4),
+            warm_bytes: self.cx.state_bytes / 2,
         }
     }
 }

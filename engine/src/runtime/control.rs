@@ -19,6 +19,7 @@ pub struct Control {
     epoch: AtomicU64,
     kind: Mutex<BarrierKind>,
     settled: AtomicU64,
+    written: AtomicU64,
     aborted: AtomicBool,
     processing_time: AtomicI64,
     throttle: Option<Throttle>,
@@ -38,6 +39,7 @@ impl Control {
             epoch: AtomicU64::new(epoch),
             kind: Mutex::new(BarrierKind::Checkpoint),
             settled: AtomicU64::new(epoch),
+            written: AtomicU64::new(epoch),
             aborted: AtomicBool::new(false),
             processing_time: AtomicI64::new(cut_at_ms.map_or(Timestamp::MIN, |cut| cut + 1)),
             throttle: throttle_rows_per_s.map(Throttle::new),
@@ -65,14 +67,22 @@ impl Control {
         })
     }
 
-    /// The state of `epoch` is in a checkpoint.
-    pub fn settle(&self, epoch: u64) {
+    /// The state of `epoch` is in a checkpoint; `written`: and in RocksDB.
+    pub fn settle(&self, epoch: u64, written: bool) {
+        if written {
+            self.written.store(epoch, Ordering::Release);
+        }
         self.settled.store(epoch, Ordering::Release);
     }
 
     /// The last epoch whose state is in a checkpoint.
     pub fn settled(&self) -> u64 {
         self.settled.load(Ordering::Acquire)
+    }
+
+    /// The last epoch whose state is in RocksDB.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
     }
 
     /// Everybody stops at once: the job has failed.

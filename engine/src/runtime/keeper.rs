@@ -1,5 +1,8 @@
-//! The thread that keeps the state: writes it to RocksDB, saves checkpoints, commits manifests,
-//! removes what is no longer needed. Disk waits happen here, never on a worker.
+//! The thread that keeps the state: saves checkpoints, commits manifests, removes what is no longer
+//! needed. Disk waits happen here, never on a worker.
+//!
+//! A checkpoint of few rows is a file of changes beside the last whole one; RocksDB hears of them
+//! when they have become many, or when workers had to make room.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,12 +14,13 @@ use crate::checkpoint::manifest::{Manifest, StateEntry};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Failure};
 use crate::runtime::failure::panic_message;
+use crate::state::merge::merged;
 use crate::state::rocks::Store;
 use crate::state::run::Run;
 
 /// What the supervisor asks of the keeper.
 pub(crate) enum Order {
-    /// Write what the workers handed over and save the state of the epoch.
+    /// Save the state of the epoch, of which this is what has changed.
     Save { epoch: u64, runs: Vec<Run> },
     /// The commit point of the epoch.
     Commit(Box<Manifest>),
@@ -24,67 +28,162 @@ pub(crate) enum Order {
     CollectGarbage { before: u64 },
 }
 
-/// Obeys orders until there are no more.
-pub(crate) fn run(
-    dir: &CheckpointDir,
-    store: &Store,
-    restored: Option<StateEntry>,
-    orders: &Receiver<Order>,
-    events: &Sender<Event>,
-    saved: impl Fn(u64),
-) {
-    let mut previous = restored;
-    for order in orders {
-        let obeying = AssertUnwindSafe(|| obey(dir, store, &mut previous, order, &saved));
-        // The supervisor waits for an answer to each order, so a panic must be one.
-        let done = catch_unwind(obeying).unwrap_or_else(|panic| {
-            let said = panic_message(&*panic);
-            Err(Error::internal(format!("the keeper panicked: {said}")))
-        });
-        let failed = done.is_err();
-        let event = done.unwrap_or_else(|error| {
-            Event::Failed(Box::new(Failure {
-                error: error.at("checkpoint"),
-                record: None,
-            }))
-        });
-        let _ = events.send(event);
-        if failed {
-            return;
-        }
-    }
+/// From so many rows on RocksDB is handed files instead of rows.
+const INGEST_ROWS_MIN: usize = 50_000;
+
+/// So many files of changes stand beside a whole checkpoint at most.
+const CHANGES_MAX: usize = 256;
+
+/// How much memory changes may take before RocksDB is told of them: a restart has to read as
+/// much.
+pub(crate) fn changes_bytes_max(memory_bytes: usize) -> usize {
+    (memory_bytes / 64).clamp(64 << 10, 32 << 20)
 }
 
-fn obey(
-    dir: &CheckpointDir,
-    store: &Store,
-    previous: &mut Option<StateEntry>,
-    order: Order,
-    saved: impl Fn(u64),
-) -> Result<Event> {
-    match order {
-        Order::Save { epoch, mut runs } => {
-            runs.iter_mut().for_each(Run::sort);
-            reach("rocks.write")?;
-            store.write(&runs)?;
-            drop(runs);
-            let target = dir.new_epoch_dir(epoch)?;
-            reach("rocks.flush")?;
-            store.checkpoint(&target)?;
-            saved(epoch);
-            let state = dir.seal(&target, previous.as_ref())?;
-            *previous = Some(state.clone());
-            Ok(Event::StateSealed { epoch, state })
+/// See the [module](self).
+pub(crate) struct Keeper<'a> {
+    dir: &'a CheckpointDir,
+    store: &'a Store,
+    /// The files of the last checkpoint.
+    previous: Option<StateEntry>,
+    /// `previous` was saved by this process, so changes may be added to it.
+    own: bool,
+    /// The changes since the last whole checkpoint, the oldest first.
+    unwritten: Vec<Run>,
+    unwritten_bytes: usize,
+    changes_bytes_max: usize,
+}
+
+impl<'a> Keeper<'a> {
+    /// A keeper that goes on from a checkpoint.
+    pub(crate) fn new(
+        dir: &'a CheckpointDir,
+        store: &'a Store,
+        restored: Option<StateEntry>,
+        changes_bytes_max: usize,
+    ) -> Self {
+        Keeper {
+            dir,
+            store,
+            previous: restored,
+            own: false,
+            unwritten: Vec::new(),
+            unwritten_bytes: 0,
+            changes_bytes_max,
         }
-        Order::Commit(manifest) => {
-            dir.commit(&manifest)?;
-            Ok(Event::Committed {
-                epoch: manifest.epoch,
-            })
+    }
+
+    /// Obeys orders until there are no more. `saved` is told of each epoch whose state workers
+    /// may forget, and whether RocksDB holds it.
+    pub(crate) fn run(
+        mut self,
+        orders: &Receiver<Order>,
+        events: &Sender<Event>,
+        saved: impl Fn(u64, bool),
+    ) {
+        for order in orders {
+            let obeying = AssertUnwindSafe(|| self.obey(order, &saved));
+            // The supervisor waits for an answer to each order, so a panic must be one.
+            let done = catch_unwind(obeying).unwrap_or_else(|panic| {
+                let said = panic_message(&*panic);
+                Err(Error::internal(format!("the keeper panicked: {said}")))
+            });
+            let failed = done.is_err();
+            let event = done.unwrap_or_else(|error| {
+                Event::Failed(Box::new(Failure {
+                    error: error.at("checkpoint"),
+                    record: None,
+                }))
+            });
+            let _ = events.send(event);
+            if failed {
+                return;
+            }
         }
-        Order::CollectGarbage { before } => {
-            dir.collect_garbage(before)?;
-            Ok(Event::CollectedGarbage { epoch: before })
+    }
+
+    fn obey(&mut self, order: Order, saved: impl Fn(u64, bool)) -> Result<Event> {
+        match order {
+            Order::Save { epoch, mut runs } => {
+                runs.retain(|run| !run.is_empty());
+                runs.iter_mut().for_each(Run::sort);
+                let spilled = self.store.take_spill();
+                let bytes: usize = runs.iter().map(Run::bytes).sum();
+                let base = self.previous.take_if(|previous| {
+                    self.own
+                        && !spilled
+                        && self.unwritten_bytes + bytes <= self.changes_bytes_max
+                        && previous.changes.len() < CHANGES_MAX
+                });
+                let state = match base {
+                    Some(base) => self.save_changes(base, epoch, runs, bytes, &saved)?,
+                    None => self.save_whole(epoch, runs, &saved)?,
+                };
+                self.previous = Some(state.clone());
+                Ok(Event::StateSealed { epoch, state })
+            }
+            Order::Commit(manifest) => {
+                self.dir.commit(&manifest)?;
+                Ok(Event::Committed {
+                    epoch: manifest.epoch,
+                })
+            }
+            Order::CollectGarbage { before } => {
+                self.dir.collect_garbage(before)?;
+                Ok(Event::CollectedGarbage { epoch: before })
+            }
         }
+    }
+
+    /// Beside the last whole checkpoint; RocksDB is told later.
+    fn save_changes(
+        &mut self,
+        mut base: StateEntry,
+        epoch: u64,
+        runs: Vec<Run>,
+        bytes: usize,
+        saved: impl Fn(u64, bool),
+    ) -> Result<StateEntry> {
+        if !runs.is_empty() {
+            let file = self.dir.add_changes(&base, epoch, &runs)?;
+            base.changes.push(file);
+            self.store.set_unwritten(true);
+            self.unwritten.extend(runs);
+            self.unwritten_bytes += bytes;
+        }
+        saved(epoch, !self.store.has_unwritten());
+        Ok(base)
+    }
+
+    /// All of RocksDB.
+    fn save_whole(
+        &mut self,
+        epoch: u64,
+        mut runs: Vec<Run>,
+        saved: impl Fn(u64, bool),
+    ) -> Result<StateEntry> {
+        let rows = |runs: &[Run]| runs.iter().map(Run::len).sum::<usize>();
+        let many = rows(&self.unwritten) + rows(&runs) >= INGEST_ROWS_MIN;
+        if many || !self.unwritten.is_empty() {
+            let mut all = std::mem::take(&mut self.unwritten);
+            all.append(&mut runs);
+            runs = merged(all);
+        }
+        reach("rocks.write")?;
+        if many {
+            self.store.ingest(&runs)?;
+        } else {
+            self.store.write(&runs)?;
+        }
+        drop(runs);
+        let target = self.dir.new_epoch_dir(epoch)?;
+        reach("rocks.flush")?;
+        self.store.checkpoint(&target)?;
+        self.unwritten_bytes = 0;
+        self.store.set_unwritten(false);
+        saved(epoch, true);
+        let state = self.dir.seal(&target, self.previous.as_ref())?;
+        self.own = true;
+        Ok(state)
     }
 }

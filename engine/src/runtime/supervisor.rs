@@ -19,13 +19,14 @@ use crate::runtime::control::{Control, Counted};
 use crate::runtime::event::{Event, Failure};
 use crate::runtime::fit;
 use crate::runtime::job::{BuildNode, JobGraph, ReadAgain, RecoverSink};
-use crate::runtime::keeper::{self, Order};
+use crate::runtime::keeper::{self, Keeper, Order};
 use crate::runtime::ledger::{EpochParts, Ledger};
 use crate::runtime::report::{Outcome, Report};
 use crate::runtime::source_root::AssignedSplit;
 use crate::runtime::worker;
 use crate::settings::Settings;
 use crate::state::key_group::KEY_GROUPS;
+use crate::state::merge::merged;
 use crate::state::rocks::Store;
 use crate::time::clock::Clock;
 
@@ -154,10 +155,7 @@ fn prepare(
     events: Sender<Event>,
 ) -> Result<(RunContext, Option<CheckpointDir>)> {
     let workers = worker_count(settings)?;
-    let memory = match settings.memory_bytes {
-        0 => machine_memory() / 2,
-        bytes => bytes,
-    };
+    let memory = memory_of(settings);
     let restored = match start {
         Start::First => None,
         Start::Restored(manifest) => Some(manifest.clone()),
@@ -166,7 +164,11 @@ fn prepare(
         None => None,
         Some(dir) => {
             dir.prepare_live(start)?;
-            Some(Arc::new(open_store(graph, &dir.live_dir(), memory / 4)?))
+            let store = open_store(graph, &dir.live_dir(), memory / 4)?;
+            if let Some(manifest) = &restored {
+                store.write(&merged(dir.read_changes(&manifest.state)?))?;
+            }
+            Some(Arc::new(store))
         }
     };
     let epoch = restored.as_ref().map_or(0, |m| m.epoch);
@@ -208,6 +210,13 @@ fn open_store(graph: &JobGraph, live: &Path, memory_bytes: usize) -> Result<Stor
         tables.map(|(name, _)| column_family(&part.id, name))
     });
     Store::open(live, &tables.collect::<Vec<_>>(), memory_bytes)
+}
+
+fn memory_of(settings: &Settings) -> usize {
+    match settings.memory_bytes {
+        0 => machine_memory() / 2,
+        bytes => bytes,
+    }
 }
 
 fn machine_memory() -> usize {
@@ -346,14 +355,16 @@ impl<'a> Supervisor<'a> {
         let spawned = |e| Error::io("a thread cannot be started", e);
         if let (Some(dir), Some(store)) = (dir, &cx.store) {
             let restored = self.restored.as_ref().map(|m| m.state.clone());
-            let saved = |epoch| {
-                cx.control.settle(epoch);
+            let changes_bytes_max = keeper::changes_bytes_max(memory_of(&cx.settings));
+            let saved = |epoch, written| {
+                cx.control.settle(epoch, written);
                 cx.hub.ring_all();
             };
             std::thread::Builder::new()
                 .name("keeper".to_owned())
                 .spawn_scoped(scope, move || {
-                    keeper::run(&dir, store, restored, &orders, &cx.events, saved);
+                    let keeper = Keeper::new(&dir, store, restored, changes_bytes_max);
+                    keeper.run(&orders, &cx.events, saved);
                 })
                 .map_err(spawned)?;
         }

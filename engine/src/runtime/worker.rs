@@ -22,8 +22,12 @@ use crate::state::run::Run;
 const TICK: Duration = Duration::from_millis(10);
 /// How many frozen rows are handed over between two batches.
 const DRAIN_ROWS: usize = 512;
-/// After how many steps a worker looks at the memory that its state takes.
+/// How many restored rows are read back between two batches.
+const WARM_ROWS: usize = 512;
+/// After how many steps a worker looks at the memory that its state takes: it makes room for
+/// little at a time.
 const MEMORY_CHECK_STEPS: u32 = 32;
+const MEMORY_CHECK_STEPS_WHEN_FULL: u32 = 4;
 
 /// Runs a worker to its end; reports how it went.
 pub fn run(cx: &RunContext, index: usize, plan: &[(String, BuildNode)]) {
@@ -74,7 +78,11 @@ struct Worker<'a> {
     /// The epoch whose state is handed over but not in a checkpoint yet.
     unsettled: Option<u64>,
     exhausted: bool,
+    /// Restored state is still being read back.
+    warming: bool,
     steps: u32,
+    /// State took all of its memory when it was looked at.
+    full: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -94,7 +102,9 @@ impl<'a> Worker<'a> {
             draining: None,
             unsettled: None,
             exhausted: false,
+            warming: cx.restored.is_some(),
             steps: 0,
+            full: false,
         })
     }
 
@@ -107,8 +117,12 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             self.watch_memory()?;
+            self.warm()?;
             if !worked && self.draining.is_none() {
                 self.report_exhaustion();
+                if self.warming {
+                    continue;
+                }
                 let nap = self.flush();
                 let bell = &self.bell;
                 self.runtime.block_on(async {
@@ -196,13 +210,12 @@ impl<'a> Worker<'a> {
 
     /// Lets the tables forget what they keep for a checkpoint that is saved now.
     fn settle(&mut self) {
-        if self
-            .unsettled
-            .is_some_and(|epoch| self.control.settled() >= epoch)
-        {
+        let settled = self.control.settled();
+        if let Some(epoch) = self.unsettled.filter(|epoch| settled >= *epoch) {
+            let written = self.control.written() >= epoch;
             self.unsettled = None;
             for node in &mut self.nodes {
-                node.tables(&mut |table| table.settle());
+                node.tables(&mut |table| table.settle(written));
             }
         }
     }
@@ -210,7 +223,12 @@ impl<'a> Worker<'a> {
     /// Evicts state when it takes more memory than this worker's share.
     fn watch_memory(&mut self) -> Result<()> {
         self.steps += 1;
-        if self.cx.store.is_none() || self.steps < MEMORY_CHECK_STEPS {
+        let due = if self.full {
+            MEMORY_CHECK_STEPS_WHEN_FULL
+        } else {
+            MEMORY_CHECK_STEPS
+        };
+        if self.cx.store.is_none() || self.steps < due {
             return Ok(());
         }
         self.steps = 0;
@@ -219,6 +237,7 @@ impl<'a> Worker<'a> {
             node.tables(&mut |table| bytes += table.bytes());
         }
         let mut excess = bytes.saturating_sub(self.cx.state_bytes);
+        self.full = excess > 0;
         let mut result = Ok(());
         for node in &mut self.nodes {
             node.tables(&mut |table| {
@@ -231,6 +250,23 @@ impl<'a> Worker<'a> {
             });
         }
         result
+    }
+
+    /// Reads restored state back, a little at a time.
+    fn warm(&mut self) -> Result<()> {
+        if !self.warming || self.draining.is_some() {
+            return Ok(());
+        }
+        let mut result = Ok(true);
+        for node in &mut self.nodes {
+            node.tables(&mut |table| {
+                if matches!(result, Ok(true)) {
+                    result = table.warm(WARM_ROWS);
+                }
+            });
+        }
+        self.warming = !result?;
+        Ok(())
     }
 
     fn report_exhaustion(&mut self) {

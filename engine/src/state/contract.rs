@@ -22,6 +22,8 @@ pub struct TableContext {
     pub restored: Vec<(i64, u64)>,
     /// Below how many bytes a restored namespace is read back whole, at its first use.
     pub load_whole_bytes: usize,
+    /// Below how many bytes the restored namespaces are read back between batches.
+    pub warm_bytes: usize,
 }
 
 impl TableContext {
@@ -34,6 +36,7 @@ impl TableContext {
             groups: 0..crate::state::key_group::KEY_GROUPS,
             restored: Vec::new(),
             load_whole_bytes: 0,
+            warm_bytes: 0,
         }
     }
 }
@@ -52,8 +55,16 @@ pub trait StateTable {
     /// Takes what was handed over since the last call.
     fn take_runs(&mut self) -> Vec<Run>;
 
-    /// What was handed over is part of a checkpoint now.
-    fn settle(&mut self);
+    /// What was handed over at the earliest barrier that is not settled yet is part of a
+    /// checkpoint now; `written`: and in RocksDB, with all that came before it.
+    fn settle(&mut self, written: bool);
+
+    /// Reads back up to `rows` of the restored rows that nobody has asked for yet. True when there
+    /// are no more.
+    ///
+    /// # Errors
+    /// When RocksDB cannot be read.
+    fn warm(&mut self, rows: usize) -> Result<bool>;
 
     /// Evicts rows until at least `bytes` are freed, or nothing more can be.
     ///

@@ -8,6 +8,7 @@
 pub mod codec;
 mod contract;
 pub mod key_group;
+pub mod merge;
 pub mod rocks;
 pub mod run;
 pub(crate) mod slice;

@@ -30,6 +30,12 @@ pub fn namespace_range(namespace: i64, groups: &Range<u16>) -> (Vec<u8>, Vec<u8>
     (from, to)
 }
 
+/// When a run is full.
+const FULL_BYTES: usize = 1 << 20;
+
+/// The memory of a range, about.
+const RANGE_BYTES: usize = 128;
+
 /// Rows to put, rows to delete and ranges to delete, in one column family. Ranges go first.
 #[derive(Debug, Default)]
 pub struct Run {
@@ -67,14 +73,15 @@ impl Run {
         self.len() == 0
     }
 
-    /// The bytes of its rows.
+    /// The memory that it takes.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.rows.len() * size_of::<Row>() + self.ranges.len() * RANGE_BYTES
     }
 
-    /// Whether it should be closed and a new one begun: offsets are 32 bits wide.
+    /// Whether it should be closed and a new one begun: a worker must not wait while more memory
+    /// is found for a long one.
     pub fn is_full(&self) -> bool {
-        self.bytes.len() >= 64 << 20
+        self.bytes.len() >= FULL_BYTES
     }
 
     /// Adds a row: `write` appends the key, then the value after the returned offset.
@@ -100,9 +107,22 @@ impl Run {
         Ok(())
     }
 
+    /// Adds a row, or its deletion, that is in bytes already.
+    pub(crate) fn push_bytes(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.push(start, middle, value.is_none());
+    }
+
     /// Adds the deletion of all that stood in a range before this run.
     pub(crate) fn delete_range(&mut self, range: (Vec<u8>, Vec<u8>)) {
         self.ranges.push(range);
+    }
+
+    pub(crate) fn take_ranges(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        std::mem::take(&mut self.ranges)
     }
 
     fn push(&mut self, start: usize, value: usize, deleted: bool) {
@@ -124,7 +144,7 @@ impl Run {
     }
 
     /// The rows as (key, value); `None` deletes.
-    pub fn rows(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
         self.rows.iter().map(|r| {
             let key = &self.bytes[r.start as usize..r.value as usize];
             let value = &self.bytes[r.value as usize..r.end as usize];

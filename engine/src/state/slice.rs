@@ -159,6 +159,17 @@ impl<K: Eq, V> Slice<K, V> {
         }
     }
 
+    /// Brings the frozen rows that come next into the processor's caches, all at once instead of
+    /// one after the other.
+    pub(crate) fn fetch_ahead(&self, rows: usize) {
+        let next = self.frozen.iter().rev().take(rows);
+        let serialised = next.filter(|&&row| {
+            self.row(row)
+                .is_some_and(|slot| slot.mark.is_serialised())
+        });
+        std::hint::black_box(serialised.count());
+    }
+
     /// Takes a row out of memory.
     pub(crate) fn take(&mut self, row: RowId) -> Option<Slot<K, V>> {
         let slot = self.place(row)?.take()?;

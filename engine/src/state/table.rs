@@ -8,6 +8,7 @@
 
 mod evict;
 mod walk;
+mod warm;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -19,6 +20,8 @@ use crate::state::key_group::group_of;
 use crate::state::run::{Run, encode_key, namespace_range};
 use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice};
 use crate::state::slot::{Mark, Slot};
+use crate::state::table::evict::Evictable;
+use crate::state::table::warm::Warming;
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
 pub use crate::state::table::walk::Walk;
@@ -27,6 +30,14 @@ pub use crate::state::table::walk::Walk;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceId(usize);
 
+/// A namespace that was deleted with all its rows.
+#[derive(Clone, Copy, Debug)]
+struct Dropped {
+    namespace: i64,
+    /// RocksDB has been told.
+    told: bool,
+}
+
 /// Keyed state: see the [module](self).
 pub struct Table<K, V> {
     cx: TableContext,
@@ -34,18 +45,29 @@ pub struct Table<K, V> {
     by_namespace: BTreeMap<i64, SliceId>,
     unused: Vec<SliceId>,
     epoch: u32,
-    /// Rows that were changed in this epoch may not be written: a checkpoint is being cut.
-    cutting: bool,
+    /// Barriers whose checkpoint is not saved yet. While there is one, rows that were changed
+    /// since may not be written.
+    unsettled: u32,
+    /// RocksDB holds every row as of the barrier of this epoch. Younger rows that are part of a
+    /// checkpoint may be in its changes only (see [`crate::checkpoint::changes`]).
+    written: u32,
     /// Slices with frozen rows.
     freezing: VecDeque<SliceId>,
     /// Rows deleted, to be forgotten once their deletion is settled.
     removed: Vec<(i64, RowId)>,
     handed_over: Vec<Run>,
+    /// Rows evicted since the barrier that the next checkpoint's changes must hold as well.
+    evicted: Vec<Run>,
     /// Deletions of whole namespaces since the barrier.
-    dropped: Vec<i64>,
+    dropped: Vec<Dropped>,
+    /// Those before it that are in changes, and not in RocksDB unless it was told of them when
+    /// rows were evicted.
+    dropped_unwritten: Vec<(u32, Dropped)>,
     inventory: Vec<(i64, u64)>,
     evict_from: i64,
     heap_bytes_per_row: usize,
+    /// What is read back between batches, and how far that has come.
+    warming: VecDeque<Warming>,
 }
 
 impl<K: Key, V: Wire> Table<K, V> {
@@ -56,17 +78,23 @@ impl<K: Key, V: Wire> Table<K, V> {
             by_namespace: BTreeMap::new(),
             unused: Vec::new(),
             epoch: 1,
-            cutting: false,
+            unsettled: 0,
+            written: 1,
             freezing: VecDeque::new(),
             removed: Vec::new(),
             handed_over: Vec::new(),
+            evicted: Vec::new(),
             dropped: Vec::new(),
+            dropped_unwritten: Vec::new(),
             inventory: Vec::new(),
             evict_from: i64::MIN,
             heap_bytes_per_row: 0,
+            warming: VecDeque::new(),
             cx,
         };
-        for (namespace, rows) in std::mem::take(&mut table.cx.restored) {
+        let restored = std::mem::take(&mut table.cx.restored);
+        table.plan_warming(&restored);
+        for (namespace, rows) in restored {
             table.add(Slice::new(namespace, true, rows));
         }
         // Epoch 1 is what rows read from RocksDB are marked with.
@@ -96,7 +124,10 @@ impl<K: Key, V: Wire> Table<K, V> {
             Some(&id) => id,
             None => {
                 // What was dropped earlier in this epoch may still stand in RocksDB.
-                let stored = self.dropped.contains(&namespace);
+                let earlier = self.dropped_unwritten.iter().map(|(_, dropped)| dropped);
+                let stored = earlier
+                    .chain(&self.dropped)
+                    .any(|dropped| dropped.namespace == namespace);
                 let mut slice = Slice::new(namespace, stored, 0);
                 slice.complete = true;
                 self.add(slice)
@@ -248,7 +279,16 @@ impl<K: Key, V: Wire> Table<K, V> {
                 self.hand_over(&mut slice, row)?;
             }
             if slice.stored {
-                self.dropped.push(namespace);
+                self.dropped.push(Dropped {
+                    namespace,
+                    told: false,
+                });
+                // What was evicted before the drop must not come to stand behind it.
+                if !self.evicted.is_empty() {
+                    let mut run = Run::new(&self.cx.column_family);
+                    run.delete_range(namespace_range(namespace, &self.cx.groups));
+                    self.evicted.push(run);
+                }
             }
         }
         self.unused.push(id);
@@ -361,7 +401,7 @@ impl<K: Key, V: Wire> Table<K, V> {
     /// checkpoint needs it. A row that was deleted comes back with `revive`.
     #[cold]
     fn touch(&mut self, id: SliceId, row: RowId, revive: Option<impl FnOnce() -> V>) -> Result<()> {
-        if self.cutting {
+        if self.unsettled > 0 {
             let mut slice = self.slices[id.0].take().ok_or_else(lost)?;
             let handed_over = self.hand_over(&mut slice, row);
             self.slices[id.0] = Some(slice);
@@ -390,7 +430,7 @@ impl<K: Key, V: Wire> Table<K, V> {
         let Some(slot) = slice.row_mut(row) else {
             return Ok(());
         };
-        if !self.cutting || slot.mark.epoch() != frozen_epoch || slot.mark.is_serialised() {
+        if self.unsettled == 0 || slot.mark.epoch() != frozen_epoch || slot.mark.is_serialised() {
             return Ok(());
         }
         let run = open_run(&mut self.handed_over, &self.cx.column_family);
@@ -433,12 +473,18 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
         if self.cx.store.is_none() {
             return;
         }
-        for namespace in std::mem::take(&mut self.dropped) {
-            let range = namespace_range(namespace, &self.cx.groups);
+        for dropped in std::mem::take(&mut self.dropped) {
+            let range = namespace_range(dropped.namespace, &self.cx.groups);
             open_run(&mut self.handed_over, &self.cx.column_family).delete_range(range);
+            self.dropped_unwritten.push((self.epoch, dropped));
+        }
+        if !self.evicted.is_empty() {
+            self.handed_over.append(&mut self.evicted);
+            // What is handed over from now on is younger than what was evicted.
+            self.handed_over.push(Run::new(&self.cx.column_family));
         }
         self.epoch += 1;
-        self.cutting = true;
+        self.unsettled += 1;
         for &id in self.by_namespace.values() {
             if let Some(slice) = self.slices[id.0].as_mut()
                 && !slice.dirty.is_empty()
@@ -457,6 +503,7 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
                 continue;
             };
             let mut result = Ok(());
+            slice.fetch_ahead(left);
             while left > 0 && result.is_ok() {
                 let Some(row) = slice.frozen.pop() else {
                     break;
@@ -482,8 +529,14 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
         std::mem::take(&mut self.handed_over)
     }
 
-    fn settle(&mut self) {
-        self.cutting = false;
+    fn settle(&mut self, written: bool) {
+        self.unsettled = self.unsettled.saturating_sub(1);
+        if !written {
+            return;
+        }
+        self.written = self.epoch - 1 - self.unsettled;
+        let upto = self.written;
+        self.dropped_unwritten.retain(|&(epoch, _)| epoch > upto);
         for (namespace, row) in std::mem::take(&mut self.removed) {
             let Some(slice) = self
                 .find_slice(namespace)
@@ -492,28 +545,38 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
                 continue;
             };
             // It may have come back since, or its place may have been given away.
-            let gone = slice
-                .row(row)
-                .is_some_and(|slot| slot.mark.is_removed() && slot.mark.is_serialised());
-            if gone {
-                slice.take(row);
+            let mark = slice.row(row).map(|slot| slot.mark);
+            let gone = mark.filter(|mark| mark.is_removed() && mark.is_serialised());
+            match gone {
+                Some(mark) if mark.epoch() <= upto => drop(slice.take(row)),
+                Some(_) => self.removed.push((namespace, row)),
+                None => {}
             }
         }
     }
 
+    fn warm(&mut self, rows: usize) -> Result<bool> {
+        self.warm_on(rows)
+    }
+
     fn evict(&mut self, bytes: usize) -> Result<usize> {
-        let clean = self.evict_round(bytes, false)?;
-        if clean >= bytes || self.cutting {
-            return Ok(clean);
+        // What does not fit is not worth reading.
+        self.warming.clear();
+        let mut freed = 0;
+        for which in Evictable::EASIEST_FIRST {
+            if freed < bytes && (self.unsettled == 0 || !which.is_written_first()) {
+                freed += self.evict_round(bytes - freed, which)?;
+            }
         }
-        Ok(clean + self.evict_round(bytes - clean, true)?)
+        Ok(freed)
     }
 
     fn bytes(&self) -> usize {
         let slices = self.slices.iter().flatten();
         slices
             .map(|s| s.bytes() + s.len() * self.heap_bytes_per_row)
-            .sum()
+            .sum::<usize>()
+            + self.evicted.iter().map(Run::bytes).sum::<usize>()
     }
 
     fn inventory(&self) -> Inventory {
