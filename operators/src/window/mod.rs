@@ -4,7 +4,7 @@
 //! ([`crate::accumulator`]); one operator for each way of cutting joins them.
 
 mod count;
-mod merged;
+mod overlap;
 mod result;
 mod session;
 pub mod slices;
