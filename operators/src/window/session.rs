@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accumulator::Accumulator;
 use crate::window::result::{Change, Late, Pane, SessionWindow, Timing, WindowInput, Windowed};
-use crate::window::timers::{Timer, Timers};
+use crate::window::timers::{Origin, Timer, Timers};
 
 /// The tables of [`Sessions`], with the version of their values.
 pub(crate) const TABLES: [(&str, u8); 2] = [("sessions", 2), ("timers", 2)];
@@ -47,6 +47,30 @@ struct Live<S> {
 }
 
 impl<S> Live<S> {
+    fn begun(time: Timestamp, reach: Timestamp, state: S) -> Self {
+        Live {
+            first: Session::begun(time, reach, state),
+            others: None,
+            armed: Timestamp::MAX,
+        }
+    }
+
+    /// The session that a record goes into, if that is the only one and has not come out: it
+    /// grows, and nothing else is to be done. A timer that is set is found too early then.
+    /// The record alone reaches beyond the watermark.
+    #[inline]
+    fn grow(&mut self, time: Timestamp, reach: Timestamp) -> Option<&mut S> {
+        let only = &mut self.first;
+        let near = time <= only.reach && only.start <= reach;
+        if !near || only.emitted.is_some() || self.others.is_some() {
+            return None;
+        }
+        only.start = only.start.min(time);
+        only.last = only.last.max(time);
+        only.reach = only.reach.max(reach);
+        Some(&mut only.state)
+    }
+
     fn all(&self) -> impl Iterator<Item = &Session<S>> {
         std::iter::once(&self.first).chain(self.others.iter().flat_map(|others| others.iter()))
     }
@@ -145,6 +169,8 @@ where
         })
     }
 
+    /// Takes a record that may do more than let a session grow.
+    #[cold]
     fn take(
         &mut self,
         record: Keyed<K, SessionInput<A::Input, T>>,
@@ -173,29 +199,8 @@ where
         let mut begun = false;
         let live = self.sessions.upsert(self.slice, hash, &key, || {
             begun = true;
-            Live {
-                first: Session::begun(time, reach, accumulator.init()),
-                others: None,
-                armed: Timestamp::MAX,
-            }
+            Live::begun(time, reach, accumulator.init())
         })?;
-        if live.others.is_none()
-            && live.first.emitted.is_none()
-            && near(&live.first)
-            && live.first.reach.max(reach) > watermark
-        {
-            // The usual case. A timer that is set is found too early, and set anew then.
-            let only = &mut live.first;
-            only.start = only.start.min(time);
-            only.last = only.last.max(time);
-            only.reach = only.reach.max(reach);
-            accumulator.add(&mut only.state, input.input);
-            if begun {
-                live.armed = reach;
-                return self.timers.set(reach, hash, key);
-            }
-            return Ok(());
-        }
         let mut sessions = live.take(accumulator.init());
         if begun {
             sessions.clear();
@@ -252,22 +257,24 @@ where
     /// A timer has come: fires and forgets what is due of a key, and sets the next timer.
     fn handle(&mut self, timer: Timer<K>, watermark: Timestamp) -> Result<()> {
         let (slice, hash) = (self.slice, timer.hash);
-        let Some(live) = self.sessions.get(slice, hash, &timer.key)? else {
+        let Some(live) = self.sessions.get_mut(slice, hash, &timer.key)? else {
             return Ok(());
         };
         let armed = live.armed;
         if armed != timer.time {
-            if self.timers.stands_for(&timer, armed) {
+            if timer.origin == Origin::ReadBack {
                 self.timers.set(armed, hash, timer.key)?;
             }
             return Ok(());
         }
         let only = &live.first;
-        if self.lateness == 0
-            && live.others.is_none()
-            && only.emitted.is_none()
-            && only.reach <= watermark
-        {
+        if live.others.is_none() && only.emitted.is_none() && only.reach > watermark {
+            // It has grown since the timer was set.
+            live.armed = only.reach;
+            let due = live.armed;
+            return self.timers.set(due, hash, timer.key);
+        }
+        if self.lateness == 0 && live.others.is_none() && only.emitted.is_none() {
             // The usual end: it fires and is forgotten in one.
             let result = Windowed {
                 key: timer.key,
@@ -292,13 +299,6 @@ where
         let Some(live) = self.sessions.get_mut(slice, hash, &key)? else {
             return Ok(());
         };
-        if let Some(due) = live.all().map(|s| s.due(lateness)).min()
-            && due > watermark
-        {
-            // It has grown since the timer was set.
-            live.armed = due;
-            return self.timers.set(due, hash, key);
-        }
         let mut sessions = live.take(self.accumulator.init());
         sessions.sort_by_key(|s| (s.reach, s.start));
         for session in &mut sessions {
@@ -348,9 +348,51 @@ where
 {
     type In = Keyed<K, SessionInput<A::Input, T>>;
 
-    fn on_records(&mut self, records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
-        for record in records {
-            self.take(record, cx.watermark)?;
+    fn on_records(&mut self, mut records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+        let watermark = cx.watermark;
+        let mut next = records.next();
+        while let Some(record) = next.take() {
+            let (time, hash) = (record.time, record.hash);
+            let reach = time + record.payload.1;
+            if reach <= watermark {
+                self.take(record, watermark)?;
+                next = records.next();
+                continue;
+            }
+            let accumulator = &*self.accumulator;
+            let mut begun = false;
+            let live = self
+                .sessions
+                .upsert(self.slice, hash, &record.key, || {
+                    begun = true;
+                    Live::begun(time, reach, accumulator.init())
+                })?;
+            let Some(state) = live.grow(time, reach) else {
+                self.take(record, watermark)?;
+                next = records.next();
+                continue;
+            };
+            let Keyed { key, payload, .. } = record;
+            accumulator.add(state, payload.0.input);
+            self.processed += 1;
+            // Records of one key often follow each other.
+            next = records.next();
+            while let Some(same) = next.take_if(|next| {
+                next.hash == hash && next.key == key && next.time + next.payload.1 > watermark
+            }) {
+                let Some(state) = live.grow(same.time, same.time + same.payload.1) else {
+                    next = Some(same);
+                    break;
+                };
+                accumulator.add(state, same.payload.0.input);
+                self.processed += 1;
+                next = records.next();
+            }
+            if begun {
+                live.armed = live.first.reach;
+                let due = live.armed;
+                self.timers.set(due, hash, key)?;
+            }
         }
         Ok(())
     }

@@ -379,20 +379,19 @@ where
 {
     type In = Keyed<K, WindowInput<A::Input, T>>;
 
-    fn on_records(&mut self, records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+    fn on_records(&mut self, mut records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
         // What this watermark makes due has been given out before these records came.
         self.fired = self.fired.max(cx.watermark);
-        for record in records {
+        let mut next = records.next();
+        while let Some(record) = next.take() {
+            let time = record.time;
             let current = match self.current {
-                Some(current)
-                    if current.slice.start <= record.time && record.time < current.slice.end =>
-                {
-                    current
-                }
-                _ => match self.seek(record.time, cx.watermark) {
+                Some(current) if current.slice.start <= time && time < current.slice.end => current,
+                _ => match self.seek(time, cx.watermark) {
                     Some(current) => current,
                     None => {
                         self.turn_away(record);
+                        next = records.next();
                         continue;
                     }
                 },
@@ -400,13 +399,25 @@ where
             self.counts.processed += 1;
             if cx.watermark >= current.on_time_below {
                 self.take_late(current, record, cx.watermark)?;
+                next = records.next();
                 continue;
             }
             let accumulator = &self.accumulator;
             let state = self
                 .slices
                 .upsert(current.id, record.hash, &record.key, || accumulator.init())?;
-            self.accumulator.add(state, record.payload.input);
+            accumulator.add(state, record.payload.input);
+            // Records of one key often follow each other.
+            next = records.next();
+            let (slice, hash, key) = (current.slice, record.hash, record.key);
+            while let Some(same) = next.take_if(|next| {
+                let time = next.time;
+                next.hash == hash && next.key == key && slice.start <= time && time < slice.end
+            }) {
+                self.counts.processed += 1;
+                accumulator.add(state, same.payload.input);
+                next = records.next();
+            }
         }
         Ok(())
     }

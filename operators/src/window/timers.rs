@@ -8,7 +8,7 @@
 //! bucket is read back when it is opened: whoever owns the timers knows the exact times.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use millstream_engine::data::{Key, Timestamp};
 use millstream_engine::error::{Error, Result};
@@ -22,7 +22,8 @@ const WAITING_MAX: usize = 1 << 16;
 /// A key that is due at a time.
 #[derive(Clone, Debug)]
 pub(crate) struct Timer<K> {
-    /// When; of a key that was read back, when its bucket begins.
+    /// When; of a key that was read back, when its bucket begins, and that key may have another
+    /// timer or none.
     pub(crate) time: Timestamp,
     pub(crate) hash: u32,
     pub(crate) origin: Origin,
@@ -40,6 +41,9 @@ pub(crate) enum Origin {
     ReadBack,
 }
 
+/// How many buckets behind the watermark's stand in a row: nearly all timers go there.
+const NEAR: usize = 128;
+
 /// The times at which keys are due. A key may have several; who asks decides whether a time still
 /// means anything.
 pub(crate) struct Timers<K> {
@@ -47,18 +51,21 @@ pub(crate) struct Timers<K> {
     stored: Table<K, ()>,
     /// Whether there are checkpoints at all.
     keeps: bool,
-    bucket_ms: i64,
-    /// The bucket that the last timer went into: most go into the same one.
-    latest: (Timestamp, Bucket<K>),
-    /// The others that are not open, by their start.
-    buckets: BTreeMap<Timestamp, Bucket<K>>,
-    /// Buckets that are not open and whose keys are, in part, only in the table.
-    read_back: BTreeSet<Timestamp>,
+    /// A bucket is 2 to the power of this wide.
+    width: u32,
+    /// Buckets that are not open: those from number `first` on, in a row.
+    near: VecDeque<Bucket<K>>,
+    first: i64,
+    /// The others, by number.
+    far: BTreeMap<i64, Bucket<K>>,
+    /// Numbers of buckets that are not open and whose keys are, in part, only in the table.
+    read_back: BTreeSet<i64>,
     /// The rest of the last bucket that was opened, in order.
-    open: std::vec::IntoIter<Timer<K>>,
+    open: VecDeque<Timer<K>>,
     /// Timers that were set for a bucket when that was open.
     early: BinaryHeap<Reverse<Early<K>>>,
-    opened_below: Timestamp,
+    /// The number of the first bucket that was not opened.
+    opened_below: i64,
     /// A watermark below which nothing is due.
     due: Timestamp,
     /// About how many timers are not in the table.
@@ -78,6 +85,14 @@ impl<K> Default for Bucket<K> {
         Bucket {
             timers: Vec::new(),
             stored: 0,
+        }
+    }
+}
+
+impl<K> Bucket<K> {
+    fn mark_stored(&mut self) {
+        for timer in self.timers.iter_mut().take(self.stored) {
+            timer.origin = Origin::Stored;
         }
     }
 }
@@ -109,17 +124,19 @@ impl<K: Key> Timers<K> {
     pub(crate) fn new(table: TableContext, span_ms: i64) -> Self {
         let keeps = table.store.is_some();
         let stored = Table::new(table);
-        let read_back: BTreeSet<Timestamp> = stored.namespaces().map(|(start, _)| start).collect();
+        // Some tens of buckets ahead: few to look through, few timers sorted too early.
+        let width = (span_ms / 32).max(1).ilog2();
+        let read_back: BTreeSet<i64> = stored.namespaces().map(|(at, _)| at >> width).collect();
         Timers {
             stored,
             keeps,
-            // Some tens of buckets ahead: few to look through, few timers opened too early.
-            bucket_ms: (span_ms / 32).max(1),
-            latest: (Timestamp::MAX, Bucket::default()),
-            buckets: BTreeMap::new(),
-            due: read_back.first().copied().unwrap_or(Timestamp::MAX),
+            width,
+            near: VecDeque::new(),
+            first: 0,
+            far: BTreeMap::new(),
+            due: read_back.first().map_or(Timestamp::MAX, |at| at << width),
             read_back,
-            open: Vec::new().into_iter(),
+            open: VecDeque::new(),
             early: BinaryHeap::new(),
             opened_below: Timestamp::MIN,
             waiting: 0,
@@ -127,14 +144,11 @@ impl<K: Key> Timers<K> {
         }
     }
 
-    fn bucket_of(&self, time: Timestamp) -> Timestamp {
-        time - time.rem_euclid(self.bucket_ms)
-    }
-
     /// Lets a key be due at a time.
     ///
     /// # Errors
     /// When RocksDB cannot be read.
+    #[inline]
     pub(crate) fn set(&mut self, time: Timestamp, hash: u32, key: K) -> Result<()> {
         let timer = Timer {
             time,
@@ -142,11 +156,11 @@ impl<K: Key> Timers<K> {
             origin: Origin::Set,
             key,
         };
-        let (start, bucket) = &mut self.latest;
-        if (*start..start.saturating_add(self.bucket_ms)).contains(&time) {
-            bucket.timers.push(timer);
-        } else {
-            self.set_elsewhere(timer);
+        let number = time >> self.width;
+        let place = usize::try_from(number.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        match self.near.get_mut(place) {
+            Some(bucket) if !bucket.timers.is_empty() => bucket.timers.push(timer),
+            _ => self.set_first(timer),
         }
         self.waiting += 1;
         if self.keeps && self.waiting > WAITING_MAX {
@@ -155,31 +169,33 @@ impl<K: Key> Timers<K> {
         Ok(())
     }
 
+    /// The first timer of its bucket, or one for a bucket that does not stand in the row.
     #[cold]
-    fn set_elsewhere(&mut self, timer: Timer<K>) {
-        let start = self.bucket_of(timer.time);
-        if start < self.opened_below {
+    fn set_first(&mut self, timer: Timer<K>) {
+        let number = timer.time >> self.width;
+        if number < self.opened_below {
             self.due = self.due.min(timer.time);
             self.early.push(Reverse(Early(timer)));
             return;
         }
-        self.due = self.due.min(start);
-        self.close_latest();
-        let mut bucket = self.buckets.remove(&start).unwrap_or_default();
-        bucket.timers.push(timer);
-        self.latest = (start, bucket);
-    }
-
-    fn close_latest(&mut self) {
-        let (start, bucket) = std::mem::replace(&mut self.latest, (Timestamp::MAX, Bucket::default()));
-        if !bucket.timers.is_empty() {
-            self.buckets.insert(start, bucket);
+        self.due = self.due.min(number << self.width);
+        if self.near.is_empty() {
+            // Those before it stand in the row as well, if they are not far before it.
+            self.first = self.opened_below.max(number - NEAR as i64 / 2);
         }
-    }
-
-    /// Whether a key that was read back with this timer may have lost its own to it.
-    pub(crate) fn stands_for(&self, timer: &Timer<K>, armed: Timestamp) -> bool {
-        timer.origin == Origin::ReadBack && self.bucket_of(armed) == timer.time
+        let place = usize::try_from(number.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        let bucket = if place < NEAR {
+            while self.near.len() <= place {
+                self.near.push_back(Bucket::default());
+            }
+            self.near.get_mut(place)
+        } else {
+            None
+        };
+        match bucket {
+            Some(bucket) => bucket.timers.push(timer),
+            None => self.far.entry(number).or_default().timers.push(timer),
+        }
     }
 
     /// A watermark below which no key is due.
@@ -194,12 +210,12 @@ impl<K: Key> Timers<K> {
     #[inline]
     pub(crate) fn take_due(&mut self, watermark: Timestamp) -> Result<Option<Timer<K>>> {
         loop {
-            let opened = self.open.as_slice().first().map(|timer| timer.time);
+            let opened = self.open.front().map(|timer| timer.time);
             let early = self.early.peek().map(|Reverse(Early(timer))| timer.time);
             let timer = match (opened, early) {
                 (None, None) => None,
                 (Some(opened), early) if early.is_none_or(|early| opened <= early) => {
-                    (opened <= watermark).then(|| self.open.next())
+                    (opened <= watermark).then(|| self.open.pop_front())
                 }
                 (_, Some(early)) if early <= watermark => {
                     Some(self.early.pop().map(|Reverse(Early(timer))| timer))
@@ -220,18 +236,21 @@ impl<K: Key> Timers<K> {
     }
 
     fn find_due(&mut self) {
-        let open = self.open.as_slice().first().map(|timer| timer.time);
+        let open = self.open.front().map(|timer| timer.time);
         let early = self.early.peek().map(|Reverse(Early(timer))| timer.time);
         let times = [open, early, self.next_bucket()];
         let soonest = times.into_iter().flatten().min();
         self.due = soonest.unwrap_or(Timestamp::MAX);
     }
 
+    /// When the next bucket begins.
     fn next_bucket(&self) -> Option<Timestamp> {
-        let latest = (!self.latest.1.timers.is_empty()).then_some(self.latest.0);
-        let others = self.buckets.keys().next().copied();
+        let near = self.near.iter().position(|b| !b.timers.is_empty());
+        let near = near.map(|place| self.first + place as i64);
+        let far = self.far.keys().next().copied();
         let read_back = self.read_back.first().copied();
-        [latest, others, read_back].into_iter().flatten().min()
+        let number = [near, far, read_back].into_iter().flatten().min();
+        number.map(|number| number << self.width)
     }
 
     /// Opens the next bucket, if `watermark` has come to it. All before it are used up.
@@ -239,19 +258,37 @@ impl<K: Key> Timers<K> {
         let Some(start) = self.next_bucket().filter(|&start| start <= watermark) else {
             return Ok(false);
         };
-        if self.latest.0 == start {
-            self.close_latest();
-        }
-        let bucket = self.buckets.remove(&start).unwrap_or_default();
-        let mut timers = bucket.timers;
-        for timer in timers.iter_mut().take(bucket.stored) {
-            timer.origin = Origin::Stored;
-        }
-        if self.read_back.remove(&start)
-            && let Some(slice) = self.stored.find_slice(start)
+        let number = start >> self.width;
+        // Its room serves again.
+        let mut timers = Vec::from(std::mem::take(&mut self.open));
+        timers.clear();
+        while self.first <= number
+            && let Some(mut bucket) = self.near.pop_front()
         {
-            let (mut walk, all) = (Walk::default(), usize::MAX);
-            self.stored.walk(slice, &mut walk, all, |row| {
+            self.first += 1;
+            bucket.mark_stored();
+            timers.append(&mut bucket.timers);
+        }
+        if let Some(mut bucket) = self.far.remove(&number) {
+            bucket.mark_stored();
+            timers.append(&mut bucket.timers);
+        }
+        if self.read_back.remove(&number) {
+            self.read_back_into(&mut timers, number)?;
+        }
+        timers.sort_unstable_by_key(|timer| timer.time);
+        self.open = timers.into();
+        self.opened_below = number + 1;
+        Ok(true)
+    }
+
+    /// The keys that the table holds for a bucket. (The table may be of buckets of another width:
+    /// those that begin in this one.)
+    fn read_back_into(&mut self, timers: &mut Vec<Timer<K>>, number: i64) -> Result<()> {
+        let (start, end) = (number << self.width, (number + 1) << self.width);
+        let slices: Vec<_> = self.stored.namespaces_in(start..end).collect();
+        for (_, slice) in slices {
+            self.stored.walk(slice, &mut Walk::default(), usize::MAX, |row| {
                 timers.push(Timer {
                     time: start,
                     hash: row.hash,
@@ -260,11 +297,7 @@ impl<K: Key> Timers<K> {
                 });
             })?;
         }
-        // Mostly they were set in the order of their times.
-        timers.sort_by_key(|timer| timer.time);
-        self.open = timers.into_iter();
-        self.opened_below = start.saturating_add(self.bucket_ms);
-        Ok(true)
+        Ok(())
     }
 
     /// Drops the buckets that are past. To be called when nothing more is due.
@@ -273,7 +306,7 @@ impl<K: Key> Timers<K> {
     /// As [`Table::drop_slice`].
     pub(crate) fn drop_past(&mut self, watermark: Timestamp) -> Result<()> {
         while let Some(start) = self.stored.first_namespace() {
-            if watermark < start.saturating_add(self.bucket_ms) {
+            if watermark >> self.width <= start >> self.width {
                 break;
             }
             self.stored.drop_slice(start)?;
@@ -283,22 +316,23 @@ impl<K: Key> Timers<K> {
 
     /// Puts the timers that the table does not hold yet into it.
     fn store(&mut self) -> Result<()> {
-        self.close_latest();
         let Timers {
             stored,
-            buckets,
+            near,
+            first,
+            far,
             open,
             early,
-            bucket_ms,
+            width,
             ..
         } = self;
-        for (&start, bucket) in buckets.iter_mut() {
+        for (number, bucket) in (*first..).zip(near).chain(far.iter_mut().map(|(&n, b)| (n, b))) {
             let new = bucket.timers.get(bucket.stored..).unwrap_or_default();
-            put(stored, start, new)?;
+            put(stored, number << *width, new)?;
             bucket.stored = bucket.timers.len();
         }
-        let bucket_of = |time: Timestamp| time - time.rem_euclid(*bucket_ms);
-        for timer in open.as_mut_slice() {
+        let bucket_of = |time: Timestamp| time >> *width << *width;
+        for timer in open {
             if timer.origin == Origin::Set {
                 put(stored, bucket_of(timer.time), std::slice::from_ref(timer))?;
                 timer.origin = Origin::Stored;
@@ -323,14 +357,18 @@ impl<K: Key> Timers<K> {
         }
         self.store()?;
         let freed = self.listed() * size_of::<Timer<K>>();
-        self.read_back.extend(self.buckets.keys());
-        self.buckets.clear();
+        let near = (self.first..).zip(&self.near);
+        let near = near.filter(|(_, bucket)| !bucket.timers.is_empty());
+        self.read_back.extend(near.map(|(number, _)| number));
+        self.read_back.extend(self.far.keys());
+        self.near.clear();
+        self.far.clear();
         Ok(freed)
     }
 
     fn listed(&self) -> usize {
-        let others = self.buckets.values().map(|bucket| bucket.timers.len());
-        self.latest.1.timers.len() + others.sum::<usize>()
+        let buckets = self.near.iter().chain(self.far.values());
+        buckets.map(|bucket| bucket.timers.len()).sum()
     }
 }
 
