@@ -25,11 +25,14 @@ mod signals;
 pub mod prelude {
     pub use std::time::Duration;
 
-    pub use crate::accumulator::{Accumulator, count, custom, max, mean, min, quantile, sum};
+    pub use crate::accumulator::{
+        Accumulator, count, count_if, custom, distinct, last_by, max, max_by, mean, min, min_by,
+        over, quantile, sum, top_n,
+    };
     pub use crate::cli::JobArgs;
     pub use crate::keyed::KeyedStream;
     pub use crate::stream::Stream;
-    pub use crate::window::{Change, Count, Session, Sliding, Timing, Tumbling, Windowed};
+    pub use crate::window::{Change, Count, Global, Session, Sliding, Timing, Tumbling, Windowed};
     pub use crate::{
         Error, Job, Lag, Report, Result, Settings, Source, Timestamp, file, generator, memory,
         stdout,

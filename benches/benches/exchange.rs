@@ -8,6 +8,7 @@ use millstream::engine::data::Progress;
 use millstream::engine::runtime::chain::At;
 use millstream::engine::runtime::channel::{Channel, Message};
 use millstream::engine::runtime::terminal::Terminal;
+use millstream::engine::runtime::terminal::combine::Apart;
 use millstream::engine::runtime::terminal::exchange::ExchangeTerminal;
 
 #[global_allocator]
@@ -35,6 +36,7 @@ fn exchange(c: &mut Criterion) {
             channels.clone(),
             Arc::new(|event: &Event| event.key),
             Arc::new(|event: Event| event.rest),
+            None::<Arc<Apart>>,
         );
         let mut next = 0;
         group.bench_function(format!("{targets} targets"), |b| {

@@ -22,15 +22,21 @@ pub const EVENT_TIME_MAX: Timestamp = 1 << 60;
 ///
 /// # Errors
 /// [`ErrorKind::Input`](crate::error::ErrorKind::Input) with the time.
+#[inline]
 pub fn check_event_time(time: Timestamp) -> Result<Timestamp> {
     if (EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) {
         Ok(time)
     } else {
-        Err(Error::input(format!(
-            "event time {time} ms lies outside the accepted range {EVENT_TIME_MIN}..={EVENT_TIME_MAX}"
-        ))
-        .remedy("event times are milliseconds since 1970-01-01T00:00:00Z; check the unit"))
+        Err(outside(time))
     }
+}
+
+#[cold]
+fn outside(time: Timestamp) -> Error {
+    Error::input(format!(
+        "event time {time} ms lies outside the accepted range {EVENT_TIME_MIN}..={EVENT_TIME_MAX}"
+    ))
+    .remedy("event times are milliseconds since 1970-01-01T00:00:00Z; check the unit")
 }
 
 /// Anything that can flow through a job.
@@ -141,6 +147,8 @@ pub struct Batch<M> {
     pub marks: Vec<Mark>,
     /// Where they were read; `None` for results of a stateful step.
     pub origin: Option<Origin>,
+    /// How many more records went into these: they were combined on the way.
+    pub combined: u64,
 }
 
 impl<M> Default for Batch<M> {
@@ -149,6 +157,7 @@ impl<M> Default for Batch<M> {
             records: Vec::new(),
             marks: Vec::new(),
             origin: None,
+            combined: 0,
         }
     }
 }
@@ -165,6 +174,7 @@ impl<M> Batch<M> {
             records: Vec::with_capacity(self.records.len()),
             marks: Vec::with_capacity(self.marks.len()),
             origin: None,
+            combined: 0,
         }
     }
 

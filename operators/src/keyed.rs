@@ -8,6 +8,7 @@ use millstream_engine::data::{Data, Key, Wire};
 use millstream_engine::runtime::chain::Pipe;
 use millstream_engine::runtime::job::{Keying, Part};
 use millstream_engine::runtime::port_root::Port;
+use millstream_engine::runtime::terminal::combine::Apart;
 
 use crate::accumulator::Accumulator;
 use crate::running::{self, Running, Steps};
@@ -87,7 +88,7 @@ where
             add: move |state: &mut A::State, input| adding.add(state, input),
             finish: move |state: &A::State| finishing.finish(state),
         };
-        self.running(part, steps, move |record, _| of_record.input(&record))
+        self.running(part, steps, move |record, _| of_record.take(record))
     }
 
     fn running<M, S, R, G, H>(
@@ -108,6 +109,7 @@ where
         let keying = Keying {
             key: self.key,
             payload,
+            combine: Apart,
         };
         let ports = job
             .graph

@@ -9,6 +9,7 @@ use millstream_engine::graph::source::Source;
 use millstream_engine::runtime::chain::{Filter, FilterMap, FlatMap, Inspect, Map, Pipe};
 use millstream_engine::runtime::job::Part;
 use millstream_engine::runtime::port_root::Port;
+use millstream_engine::runtime::processing_time::ProcessingTime;
 use millstream_engine::runtime::source_root::{QUARANTINE_PORT, SourceRoot};
 
 use crate::job::{Job, short_name};
@@ -87,6 +88,24 @@ impl<'j, T: Data, P: Pipe<Item = T>> Stream<'j, T, P> {
         F: Fn(&T) + Send + Sync + 'static,
     {
         self.then(|pipe| Inspect::new(pipe, look))
+    }
+
+    /// From here on the time of a record is the moment at which it is handled: windows are of
+    /// processing time, and fire by the clock, also while nothing comes in. Never late, but what
+    /// falls into which window depends on the run; results are still given exactly once.
+    ///
+    /// ```
+    /// use millstream_operators::{accumulator::count, stream::Stream, window::Tumbling};
+    /// use std::time::Duration;
+    ///
+    /// fn clicks_by_the_clock(clicks: Stream<'_, u64>) {
+    ///     let minutes = Tumbling::of(Duration::from_secs(60));
+    ///     let by_user = clicks.processing_time().key_by(|user| *user).window(minutes);
+    ///     let _ = by_user.aggregate("clicks-by-minute", count()).results;
+    /// }
+    /// ```
+    pub fn processing_time(self) -> Stream<'j, T, ProcessingTime<P>> {
+        self.then(ProcessingTime::new)
     }
 
     /// Ends the fused run of steps here, so that any number of others can read the stream. The

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::data::Timestamp;
@@ -20,12 +20,18 @@ pub struct Control {
     kind: Mutex<BarrierKind>,
     settled: AtomicU64,
     aborted: AtomicBool,
+    processing_time: AtomicI64,
     throttle: Option<Throttle>,
 }
 
 impl Control {
-    /// The control of a job that goes on after `epoch`.
-    pub fn new(clock: Clock, epoch: u64, throttle_rows_per_s: Option<u64>) -> Self {
+    /// The control of a job that goes on after `epoch`, which was cut at `cut_at_ms`.
+    pub fn new(
+        clock: Clock,
+        epoch: u64,
+        cut_at_ms: Option<Timestamp>,
+        throttle_rows_per_s: Option<u64>,
+    ) -> Self {
         Control {
             clock,
             stats: Stats::default(),
@@ -33,6 +39,7 @@ impl Control {
             kind: Mutex::new(BarrierKind::Checkpoint),
             settled: AtomicU64::new(epoch),
             aborted: AtomicBool::new(false),
+            processing_time: AtomicI64::new(cut_at_ms.map_or(Timestamp::MIN, |cut| cut + 1)),
             throttle: throttle_rows_per_s.map(Throttle::new),
         }
     }
@@ -76,6 +83,13 @@ impl Control {
     /// Whether the job has failed.
     pub fn is_aborted(&self) -> bool {
         self.aborted.load(Ordering::Acquire)
+    }
+
+    /// The clock's time in milliseconds, as all workers of the job see it: it never goes back,
+    /// across restarts either.
+    pub fn processing_time(&self) -> Timestamp {
+        let now = self.clock.now_ms();
+        now.max(self.processing_time.fetch_max(now, Ordering::AcqRel))
     }
 
     /// How many of `wanted` rows may be read now.

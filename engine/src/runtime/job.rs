@@ -18,6 +18,7 @@ use crate::runtime::operator_node::OperatorNode;
 use crate::runtime::source_root::{QUARANTINE_PORT, SourceRoot};
 use crate::runtime::terminal::Terminal;
 use crate::runtime::terminal::branch::BranchTerminal;
+use crate::runtime::terminal::combine::Combine;
 use crate::runtime::terminal::exchange::ExchangeTerminal;
 use crate::runtime::terminal::port::PortTerminal;
 use crate::runtime::terminal::sink::SinkTerminal;
@@ -254,6 +255,7 @@ impl JobGraph {
         keyed: Keying<
             impl Fn(&P::Item) -> K + Send + Sync + 'static,
             impl Fn(P::Item, bool) -> M + Send + Sync + 'static,
+            impl Combine<M>,
         >,
         tables: &[(&'static str, u8)],
         open: impl Fn(&mut OperatorSetup<'_>) -> Result<O> + Send + Sync + 'static,
@@ -268,6 +270,7 @@ impl JobGraph {
     {
         let edge = self.plan.edge();
         let (key, payload) = (Arc::new(keyed.key), Arc::new(keyed.payload));
+        let combine = Arc::new(keyed.combine);
         let side_output: Arc<OnceLock<PortId>> = Arc::default();
         let side = side_output.clone();
         let sender = self.attach(pipe, part.id, move |builder, _| {
@@ -275,7 +278,15 @@ impl JobGraph {
             let keep = side.get().is_some_and(|&port| builder.is_read(port));
             let payload = payload.clone();
             let payload = Arc::new(move |record| payload(record, keep));
-            Ok(ExchangeTerminal::new(edge, channels, key.clone(), payload))
+            // Whoever reads the side output wants each record by itself.
+            let combine = (!keep).then(|| combine.clone());
+            Ok(ExchangeTerminal::new(
+                edge,
+                channels,
+                key.clone(),
+                payload,
+                combine,
+            ))
         });
         let id = part.id.to_owned();
         let node = self.plan.node(format!("operator {id}"), None);
@@ -336,12 +347,14 @@ impl JobGraph {
 }
 
 /// How records are keyed: what their key is, and what of them travels on.
-pub struct Keying<F, G> {
+pub struct Keying<F, G, C> {
     /// The key of a record.
     pub key: F,
     /// What the operator needs of it; and whether it needs the whole record, because its side
     /// output is read.
     pub payload: G,
+    /// Which records of a key may become one on the way.
+    pub combine: C,
 }
 
 /// The ports of an operator.

@@ -1,7 +1,8 @@
 //! How a plan runs: workers, queues, writers, and the supervisor over them.
 //!
 //! - [`job`]: the plan and its parts; what `Job` and `Stream` are made of
-//! - [`chain`], [`source_root`], [`port_root`], [`terminal`]: fused runs of stateless steps
+//! - [`chain`], [`source_root`], [`port_root`], [`processing_time`], [`terminal`]: fused runs of
+//!   stateless steps
 //! - [`operator_node`], [`inputs`], [`channel`]: operators and the queues between nodes
 //! - [`worker`]: one thread, one loop; [`writer`]: the threads beside it
 //! - [`supervisor`]: starts, checkpoints and ends a job
@@ -20,6 +21,7 @@ mod ledger;
 pub mod node;
 pub mod operator_node;
 pub mod port_root;
+pub mod processing_time;
 pub mod report;
 pub mod source_root;
 pub mod split;

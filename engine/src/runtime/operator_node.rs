@@ -52,7 +52,7 @@ impl<O: Operator> OperatorNode<O> {
     }
 
     fn begin(&mut self, input: usize, batch: Batch<O::In>) {
-        self.received += batch.records.len() as u64;
+        self.received += batch.records.len() as u64 + batch.combined;
         self.current = (batch.origin, 0);
         self.open = Some(OpenBatch {
             input,

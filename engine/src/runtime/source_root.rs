@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::checkpoint::manifest::SplitEntry;
-use crate::data::{Origin, Progress, Timestamp, check_event_time};
+use crate::data::{EVENT_TIME_MAX, EVENT_TIME_MIN, Origin, Progress, Timestamp, check_event_time};
 use crate::error::{Error, Result};
 use crate::graph::operator::{AnyOutput, Output};
 use crate::graph::plan::{NodeId, PortId};
@@ -253,18 +253,22 @@ where
             split: split.number,
             first: split.records,
         };
-        self.current = Some((origin, 0));
+        let (_, current) = self.current.insert((origin, 0));
+        let skew_limit = self
+            .control
+            .future_limit(self.source.watermarks.max_future_skew);
         let mut feed = Feed {
             time_of: &self.source.time,
-            skew_limit: self
-                .control
-                .future_limit(self.source.watermarks.max_future_skew),
+            limit: skew_limit.min(EVENT_TIME_MAX),
+            skew_limit,
+            max_time: split.time.max_time.unwrap_or(Timestamp::MIN),
             time: &mut split.time,
             others,
             watermark: self.watermark,
             at: 0,
-            left: max,
-            current: &mut self.current,
+            // A batch holds at most 2^32 records.
+            end: u32::try_from(max).unwrap_or(u32::MAX),
+            current,
             counts: &mut self.counts,
             quarantine: &mut self.quarantine,
             failure: None,
@@ -273,6 +277,7 @@ where
         let read = split.reader.read(&mut feed);
         let (count, failure) = (feed.at, feed.failure.take());
         self.watermark = feed.watermark;
+        self.counts.read += u64::from(count);
         let place = |e: Error, number: u64| {
             e.at(format!(
                 "source `{}`, split `{}`, record {number}",
@@ -400,29 +405,61 @@ impl<S: Source, F: 'static> RootControl for SourceRunner<S, F> {
 }
 
 /// Takes records from a reader: stamps them, lifts the watermark behind each (rule T9), and
-/// hands them to the fused steps.
+/// hands them to the fused steps. What changes with each record lies in here, where the loop of
+/// the reader can keep it in registers.
 struct Feed<'a, T, F, G> {
     time_of: &'a F,
+    /// Times beyond it are looked at closely.
+    limit: Timestamp,
     skew_limit: Timestamp,
+    max_time: Timestamp,
     time: &'a mut SplitTime,
     others: Timestamp,
     watermark: Timestamp,
     at: u32,
-    left: usize,
-    current: &'a mut Option<(Origin, u32)>,
+    end: u32,
+    current: &'a mut u32,
     counts: &'a mut Counts,
     quarantine: &'a mut Output<T>,
     failure: Option<Error>,
     take: &'a mut G,
 }
 
-impl<T, F, G> Feed<'_, T, F, G> {
+impl<T: crate::data::Data, F, G> Feed<'_, T, F, G> {
     /// Counts one more record of the split; whether another is wanted.
     #[inline]
     fn next(&mut self) -> bool {
         self.at += 1;
-        self.left -= 1;
-        self.left > 0
+        self.at < self.end
+    }
+
+    /// A record that has no time, or none that it may have.
+    #[cold]
+    fn turn_away(&mut self, record: T, time: Option<Timestamp>) -> bool {
+        let Some(time) = time else {
+            self.counts.skipped += 1;
+            return self.next();
+        };
+        if time > self.skew_limit {
+            self.counts.quarantined += 1;
+            self.quarantine.emit(time, record);
+            return self.next();
+        }
+        if let Err(e) = check_event_time(time) {
+            self.failure = Some(e.remedy("let event_time return None for records to be skipped"));
+        }
+        self.at += 1;
+        self.end = self.at;
+        false
+    }
+
+    /// The watermark rises behind the record with the highest time so far.
+    #[inline]
+    fn lift(&mut self, time: Timestamp) {
+        self.max_time = time;
+        if self.time.saw(time) {
+            self.watermark = self.watermark.max(self.time.watermark().min(self.others));
+        }
     }
 }
 
@@ -434,39 +471,25 @@ where
 {
     #[inline]
     fn emit(&mut self, record: T) -> bool {
-        self.counts.read += 1;
-        if let Some(current) = self.current {
-            current.1 = self.at;
-        }
-        let Some(time) = (self.time_of)(&record).0 else {
-            self.counts.skipped += 1;
-            return self.next();
+        *self.current = self.at;
+        let time = match (self.time_of)(&record).0 {
+            Some(time) if EVENT_TIME_MIN <= time && time <= self.limit => time,
+            other => return self.turn_away(record, other),
         };
-        if time > self.skew_limit {
-            self.counts.quarantined += 1;
-            self.quarantine.emit(time, record);
-            return self.next();
-        }
-        if let Err(e) = check_event_time(time) {
-            self.failure = Some(e.remedy("let event_time return None for records to be skipped"));
-            self.left = 1;
-            return self.next();
-        }
         let at = At {
             time,
             at: self.at,
             watermark: self.watermark,
         };
         (self.take)(record, at);
-        if self.time.saw(time) {
-            self.watermark = self.watermark.max(self.time.watermark().min(self.others));
+        if time > self.max_time {
+            self.lift(time);
         }
         self.next()
     }
 
     #[inline]
     fn skip(&mut self) -> bool {
-        self.counts.read += 1;
         self.counts.skipped += 1;
         self.next()
     }

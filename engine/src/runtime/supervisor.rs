@@ -173,6 +173,7 @@ fn prepare(
     let control = Control::new(
         environment.clock.clone(),
         epoch,
+        restored.as_ref().map(|m| m.created_ms),
         settings.throttle_rows_per_s,
     );
     let splits = splits(graph, restored.as_ref())?;
@@ -504,7 +505,7 @@ impl<'a> Supervisor<'a> {
     /// Checks the books of an epoch and writes them up.
     fn close_epoch(&mut self, epoch: u64, finished: bool) -> Result<Manifest> {
         let parts = std::mem::take(&mut self.parts);
-        let created_ms = self.cx.control.clock.now_ms();
+        let created_ms = self.cx.control.processing_time();
         let manifest = self.ledger.manifest(epoch, finished, created_ms, parts)?;
         self.newest = Some(manifest.clone());
         Ok(manifest)

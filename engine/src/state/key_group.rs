@@ -17,7 +17,7 @@ const GROUP_BITS: u32 = KEY_GROUPS.trailing_zeros();
 /// The stable hash of a key. Its top bits are the key group.
 #[inline]
 pub fn stable_hash<K: Hash + ?Sized>(key: &K) -> u32 {
-    let mut hasher = StableHasher(SEED);
+    let mut hasher = StableHasher::default();
     key.hash(&mut hasher);
     (hasher.finish() >> 32) as u32
 }
@@ -43,8 +43,15 @@ pub fn groups_of(worker: usize, workers: usize) -> Range<u16> {
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 const FOLD: u64 = 0xd6e8_feb8_6659_fd93;
 
-/// A multiply-fold hash for integers, XXH3 for byte strings.
-struct StableHasher(u64);
+/// A multiply-fold hash for integers, XXH3 for byte strings. Unseeded: the same in every process.
+#[derive(Clone, Debug)]
+pub struct StableHasher(u64);
+
+impl Default for StableHasher {
+    fn default() -> Self {
+        StableHasher(SEED)
+    }
+}
 
 impl StableHasher {
     #[inline]

@@ -46,6 +46,11 @@ where
         record.clone()
     }
 
+    #[inline]
+    fn take(&self, record: T) -> T {
+        record
+    }
+
     fn init(&self) -> S {
         self.init.clone()
     }

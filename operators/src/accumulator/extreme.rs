@@ -126,6 +126,15 @@ where
         }
     }
 
+    const COMBINES: bool = true;
+
+    #[inline]
+    fn combine(&self, first: &mut V, second: V) {
+        if second.compare(first) == W::ORDER {
+            *first = second;
+        }
+    }
+
     #[expect(
         clippy::expect_used,
         reason = "a window has at least one record, or it is no window"

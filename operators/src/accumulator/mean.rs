@@ -15,13 +15,13 @@ impl<T, N: Number, F> Accumulator<T> for Mean<F>
 where
     F: Fn(&T) -> N + Send + Sync + 'static,
 {
-    type Input = N;
+    type Input = (N::Part, u32);
     type State = (N::Total, u64);
     type Output = f64;
 
     #[inline]
-    fn input(&self, record: &T) -> N {
-        (self.0)(record)
+    fn input(&self, record: &T) -> Self::Input {
+        ((self.0)(record).part(), 1)
     }
 
     fn init(&self) -> Self::State {
@@ -29,14 +29,23 @@ where
     }
 
     #[inline]
-    fn add(&self, state: &mut Self::State, input: N) {
-        input.add_to(&mut state.0);
-        state.1 += 1;
+    fn add(&self, state: &mut Self::State, (part, count): Self::Input) {
+        N::add_to(part, &mut state.0);
+        state.1 += u64::from(count);
     }
 
     fn merge(&self, state: &mut Self::State, other: &Self::State) {
         N::merge(&mut state.0, other.0);
         state.1 += other.1;
+    }
+
+    // Sums of floats would depend on where batches end.
+    const COMBINES: bool = N::IS_EXACT;
+
+    #[inline]
+    fn combine(&self, first: &mut Self::Input, second: Self::Input) {
+        N::add_parts(&mut first.0, second.0);
+        first.1 += second.1;
     }
 
     fn finish(&self, state: &Self::State) -> f64 {

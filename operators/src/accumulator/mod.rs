@@ -4,25 +4,36 @@
 //! that travels to the worker that owns the key. Results must not depend on the order in which
 //! partial states are merged (rule F7): sums and means of integers are exact, quantiles come from
 //! a sketch whose merge only adds counts, ties are broken by the values.
+//!
+//! Where two inputs can become one ([`combine`](Accumulator::combine)), records of a key are
+//! aggregated before they travel.
 
 use millstream_engine::data::{Data, Wire};
 
+mod by;
 mod count;
 mod custom;
+mod distinct;
 mod extreme;
 mod mean;
 mod number;
+mod over;
 mod quantile;
 mod sum;
+mod top;
 mod tuple;
 
-pub use count::{Count, count};
+pub use by::{Best, TiedBest, last_by, max_by, min_by};
+pub use count::{Count, CountIf, count, count_if};
 pub use custom::{Custom, custom};
+pub use distinct::{Distinct, distinct};
 pub use extreme::{Comparable, Max, Min, max, min};
 pub use mean::{Mean, mean};
 pub use number::Number;
+pub use over::{Over, over};
 pub use quantile::{Quantile, Sketch, quantile};
 pub use sum::{Sum, sum};
+pub use top::{TopN, top_n};
 
 /// Computes something over records of type `T`.
 pub trait Accumulator<T>: Send + Sync + 'static {
@@ -36,6 +47,15 @@ pub trait Accumulator<T>: Send + Sync + 'static {
     /// Takes out of a record what it needs.
     fn input(&self, record: &T) -> Self::Input;
 
+    /// As [`input`](Accumulator::input), where the record itself is no longer needed.
+    #[inline]
+    fn take(&self, record: T) -> Self::Input
+    where
+        T: Sized,
+    {
+        self.input(&record)
+    }
+
     /// The state before any record.
     fn init(&self) -> Self::State;
 
@@ -44,6 +64,15 @@ pub trait Accumulator<T>: Send + Sync + 'static {
 
     /// Adds the records of another state. The order of additions and merges must not matter.
     fn merge(&self, state: &mut Self::State, other: &Self::State);
+
+    /// Whether [`combine`](Accumulator::combine) may be called: whether two records may become one
+    /// on their way to the worker that owns their key.
+    const COMBINES: bool = false;
+
+    /// Makes the inputs of two records one: adding it comes to the same as adding both.
+    fn combine(&self, first: &mut Self::Input, second: Self::Input) {
+        let _ = (first, second);
+    }
 
     /// The result over at least one record.
     fn finish(&self, state: &Self::State) -> Self::Output;
@@ -77,6 +106,18 @@ pub(crate) mod laws {
                 accumulator.merge(&mut state, &gather(b));
                 assert_eq!(accumulator.finish(&state), expected, "cut at {cut}");
             }
+        }
+        if A::COMBINES {
+            let mut inputs = records.iter().map(|record| accumulator.input(record));
+            let combined = inputs.reduce(|mut first, second| {
+                accumulator.combine(&mut first, second);
+                first
+            });
+            let mut state = accumulator.init();
+            if let Some(combined) = combined {
+                accumulator.add(&mut state, combined);
+            }
+            assert_eq!(accumulator.finish(&state), expected, "combined");
         }
         expected
     }

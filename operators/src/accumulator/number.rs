@@ -6,9 +6,19 @@ use millstream_engine::data::{Data, Wire};
 pub trait Number: Data + Copy {
     /// What a sum is kept and given as.
     type Total: Wire + Copy + Default;
+    /// What some thousands of numbers are summed up as on their way to their key's worker.
+    type Part: Data + Copy;
+    /// Whether the order of additions does not matter.
+    const IS_EXACT: bool;
 
-    /// Adds a number to a total.
-    fn add_to(self, total: &mut Self::Total);
+    /// A sum of one number.
+    fn part(self) -> Self::Part;
+
+    /// Adds two sums.
+    fn add_parts(first: &mut Self::Part, second: Self::Part);
+
+    /// Adds a sum to a total.
+    fn add_to(part: Self::Part, total: &mut Self::Total);
 
     /// Adds two totals.
     fn merge(total: &mut Self::Total, other: Self::Total);
@@ -18,13 +28,25 @@ pub trait Number: Data + Copy {
 }
 
 macro_rules! integers {
-    ($($t:ty),*) => {$(
+    ($($t:ty => $part:ty),*) => {$(
         impl Number for $t {
             type Total = i128;
+            type Part = $part;
+            const IS_EXACT: bool = true;
 
             #[inline]
-            fn add_to(self, total: &mut i128) {
-                *total += i128::from(self);
+            fn part(self) -> $part {
+                <$part>::from(self)
+            }
+
+            #[inline]
+            fn add_parts(first: &mut $part, second: $part) {
+                *first += second;
+            }
+
+            #[inline]
+            fn add_to(part: $part, total: &mut i128) {
+                *total += i128::from(part);
             }
 
             fn merge(total: &mut i128, other: i128) {
@@ -42,10 +64,22 @@ macro_rules! floats {
     ($($t:ty),*) => {$(
         impl Number for $t {
             type Total = f64;
+            type Part = f64;
+            const IS_EXACT: bool = false;
 
             #[inline]
-            fn add_to(self, total: &mut f64) {
-                *total += f64::from(self);
+            fn part(self) -> f64 {
+                f64::from(self)
+            }
+
+            #[inline]
+            fn add_parts(first: &mut f64, second: f64) {
+                *first += second;
+            }
+
+            #[inline]
+            fn add_to(part: f64, total: &mut f64) {
+                *total += part;
             }
 
             fn merge(total: &mut f64, other: f64) {
@@ -59,5 +93,6 @@ macro_rules! floats {
     )*};
 }
 
-integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+// A batch holds fewer than 2^31 records, so 64 bits hold the sum of its 32-bit numbers.
+integers!(i8 => i64, i16 => i64, i32 => i64, i64 => i128, u8 => i64, u16 => i64, u32 => i64, u64 => i128);
 floats!(f32, f64);

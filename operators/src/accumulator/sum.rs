@@ -15,13 +15,13 @@ impl<T, N: Number, F> Accumulator<T> for Sum<F>
 where
     F: Fn(&T) -> N + Send + Sync + 'static,
 {
-    type Input = N;
+    type Input = N::Part;
     type State = N::Total;
     type Output = N::Total;
 
     #[inline]
-    fn input(&self, record: &T) -> N {
-        (self.0)(record)
+    fn input(&self, record: &T) -> N::Part {
+        (self.0)(record).part()
     }
 
     fn init(&self) -> N::Total {
@@ -29,12 +29,20 @@ where
     }
 
     #[inline]
-    fn add(&self, state: &mut N::Total, input: N) {
-        input.add_to(state);
+    fn add(&self, state: &mut N::Total, input: N::Part) {
+        N::add_to(input, state);
     }
 
     fn merge(&self, state: &mut N::Total, other: &N::Total) {
         N::merge(state, *other);
+    }
+
+    // Sums of floats would depend on where batches end.
+    const COMBINES: bool = N::IS_EXACT;
+
+    #[inline]
+    fn combine(&self, first: &mut N::Part, second: N::Part) {
+        N::add_parts(first, second);
     }
 
     fn finish(&self, state: &N::Total) -> N::Total {

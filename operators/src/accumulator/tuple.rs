@@ -27,6 +27,13 @@ macro_rules! tuples {
                 $(self.$i.merge(&mut state.$i, &other.$i);)+
             }
 
+            const COMBINES: bool = $($a::COMBINES)&&+;
+
+            #[inline]
+            fn combine(&self, first: &mut Self::Input, second: Self::Input) {
+                $(self.$i.combine(&mut first.$i, second.$i);)+
+            }
+
             fn finish(&self, state: &Self::State) -> Self::Output {
                 ($(self.$i.finish(&state.$i),)+)
             }

@@ -3,6 +3,7 @@
 //! *When* is one file ([`Tumbling`], [`Sliding`], [`Session`], [`Count`]), *what* another
 //! ([`crate::accumulator`]); one operator for each way of cutting joins them.
 
+mod combine;
 mod count;
 mod overlap;
 mod result;
@@ -16,5 +17,5 @@ mod timers;
 pub use result::{
     Change, CountWindow, Late, Pane, SessionWindow, TimeWindow, Timing, WindowInput, Windowed,
 };
-pub use spec::{Count, Session, Sliding, TimeCut, Tumbling};
+pub use spec::{Count, Global, Session, Sliding, TimeCut, Tumbling};
 pub use stream::{WindowOut, WindowSpec, WindowedStream};

@@ -97,6 +97,8 @@ pub struct Late<K, T> {
 pub struct WindowInput<I, T> {
     /// What the accumulator needs.
     pub input: I,
+    /// How many records it was combined from.
+    pub records: u32,
     /// The record, if somebody reads the late ones.
     pub whole: Option<Box<T>>,
 }

@@ -194,7 +194,7 @@ where
                 return Ok(());
             }
         }
-        self.processed += 1;
+        self.processed += u64::from(input.records);
         let accumulator = &*self.accumulator;
         let mut begun = false;
         let live = self.sessions.upsert(self.slice, hash, &key, || {
@@ -247,7 +247,7 @@ where
     }
 
     fn refuse(&mut self, key: K, time: Timestamp, input: WindowInput<A::Input, T>) {
-        self.late_count += 1;
+        self.late_count += u64::from(input.records);
         if let Some(whole) = input.whole {
             let record = *whole;
             self.late.emit(time, Late { key, time, record });
@@ -373,8 +373,8 @@ where
                 continue;
             };
             let Keyed { key, payload, .. } = record;
+            self.processed += u64::from(payload.0.records);
             accumulator.add(state, payload.0.input);
-            self.processed += 1;
             // Records of one key often follow each other.
             next = records.next();
             while let Some(same) = next.take_if(|next| {
@@ -384,8 +384,8 @@ where
                     next = Some(same);
                     break;
                 };
+                self.processed += u64::from(same.payload.0.records);
                 accumulator.add(state, same.payload.0.input);
-                self.processed += 1;
                 next = records.next();
             }
             if begun {
@@ -451,9 +451,10 @@ mod tests {
         (harness.unwrap(), results)
     }
 
-    fn at(time: Timestamp, gap: i64) -> Keyed<u32, SessionInput<(), u32>> {
+    fn at(time: Timestamp, gap: i64) -> Keyed<u32, SessionInput<u32, u32>> {
         let input = WindowInput {
-            input: (),
+            input: 1,
+            records: 1,
             whole: None,
         };
         Keyed {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_engine::data::EVENT_TIME_MAX;
+use millstream_engine::data::{EVENT_TIME_MAX, EVENT_TIME_MIN};
 
 use crate::window::slices::Slices;
 
@@ -80,7 +80,40 @@ impl Sliding {
     }
 }
 
-/// Windows that are cut by time alone: [`Tumbling`] and [`Sliding`].
+/// One window that holds all time: its results come when the input ends (rule T8), so an input
+/// without end never gives any.
+///
+/// ```
+/// use millstream_operators::{accumulator::last_by, keyed::KeyedStream, window::Global};
+///
+/// fn last_visit(visits: KeyedStream<'_, String, (i64, u64)>) {
+///     let all = visits.window(Global).aggregate("last-visit", last_by(|v: &(i64, u64)| v.0));
+///     let _ = all.results.map(|visit| (visit.key, visit.value));
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Global;
+
+impl TimeCut for Global {
+    const KIND: &'static str = "global";
+
+    fn slices(&self) -> Slices {
+        // Its end lies beyond every time that a record may carry, so only the last watermark
+        // passes it.
+        let size = EVENT_TIME_MAX - EVENT_TIME_MIN + 2;
+        Slices {
+            size,
+            slide: size,
+            offset: EVENT_TIME_MIN,
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Windows that are cut by time alone: [`Tumbling`], [`Sliding`] and [`Global`].
 pub trait TimeCut {
     /// The kind, for the plan.
     const KIND: &'static str;

@@ -8,11 +8,13 @@ use millstream_engine::data::{Data, EVENT_TIME_MAX, Key};
 use millstream_engine::runtime::chain::Pipe;
 use millstream_engine::runtime::job::{Keying, Outputs, Part};
 use millstream_engine::runtime::port_root::Port;
+use millstream_engine::runtime::terminal::combine::Apart;
 
 use crate::accumulator::Accumulator;
 use crate::job::Job;
 use crate::keyed::KeyedStream;
 use crate::stream::Stream;
+use crate::window::combine::{ByInstant, BySlice};
 use crate::window::count::{self, Counts};
 use crate::window::result::{CountWindow, Late, SessionWindow, TimeWindow, WindowInput, Windowed};
 use crate::window::session::{self, Sessions};
@@ -140,10 +142,17 @@ fn outs<'j, K: Key, T: Data, W: Data, R: Data>(
     }
 }
 
+#[inline]
 fn input<T, A: Accumulator<T>>(accumulator: &A, record: T, keep: bool) -> WindowInput<A::Input, T> {
+    let (input, whole) = if keep {
+        (accumulator.input(&record), Some(Box::new(record)))
+    } else {
+        (accumulator.take(record), None)
+    };
     WindowInput {
-        input: accumulator.input(&record),
-        whole: keep.then(|| Box::new(record)),
+        input,
+        records: 1,
+        whole,
     }
 }
 
@@ -175,6 +184,10 @@ impl<T: Data, S: TimeCut> WindowSpec<T> for S {
         let keying = Keying {
             key: keyed.key,
             payload: move |record: T, keep| input(&*of_record, record, keep),
+            combine: BySlice {
+                slices,
+                accumulator: accumulator.clone(),
+            },
         };
         let ports = job.graph.borrow_mut().operator::<_, _, _, TimeWindows<K, T, A>, Windowed<K, TimeWindow, A::Output>, Late<K, T>>(
             part,
@@ -218,6 +231,9 @@ impl<T: Data> WindowSpec<T> for Session<T> {
                 let gap = self.gap_ms(&record);
                 (input(&*of_record, record, keep), gap)
             },
+            combine: ByInstant {
+                accumulator: accumulator.clone(),
+            },
         };
         let ports = job.graph.borrow_mut().operator::<_, _, _, Sessions<K, T, A>, Windowed<K, SessionWindow, A::Output>, Late<K, T>>(
             part,
@@ -257,7 +273,8 @@ impl<T: Data> WindowSpec<T> for Count {
         let spec = (self.n, self.every, self.partial);
         let keying = Keying {
             key: keyed.key,
-            payload: move |record: T, _| of_record.input(&record),
+            payload: move |record: T, _| of_record.take(record),
+            combine: Apart,
         };
         let ports = job
             .graph

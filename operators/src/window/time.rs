@@ -147,12 +147,14 @@ where
     /// A record whose slice is outside of all windows, or finalised in all of them.
     fn turn_away(&mut self, record: Keyed<K, WindowInput<A::Input, T>>) {
         let slice = self.windows.of(record.time);
+        let records = u64::from(record.payload.records);
         if slice.is_outside() {
-            self.counts.outside += 1;
+            self.counts.outside += records;
             return;
         }
-        self.counts.late += 1;
-        self.counts.refused += slice.windows_until(slice.last_window_end, self.windows.slide);
+        self.counts.late += records;
+        self.counts.refused +=
+            records * slice.windows_until(slice.last_window_end, self.windows.slide);
         if let Some(whole) = record.payload.whole {
             let late = Late {
                 key: record.key,
@@ -173,7 +175,8 @@ where
     ) -> Result<()> {
         let slice = current.slice;
         let finalised = watermark.saturating_sub(self.lateness).saturating_add(1);
-        self.counts.refused += slice.windows_until(finalised, self.windows.slide);
+        self.counts.refused +=
+            u64::from(record.payload.records) * slice.windows_until(finalised, self.windows.slide);
         let mut refire = Vec::new();
         let mut after = finalised;
         while let Some(end) = self.windows.next_end(&slice, after) {
@@ -396,7 +399,7 @@ where
                     }
                 },
             };
-            self.counts.processed += 1;
+            self.counts.processed += u64::from(record.payload.records);
             if cx.watermark >= current.on_time_below {
                 self.take_late(current, record, cx.watermark)?;
                 next = records.next();
@@ -414,7 +417,7 @@ where
                 let time = next.time;
                 next.hash == hash && next.key == key && slice.start <= time && time < slice.end
             }) {
-                self.counts.processed += 1;
+                self.counts.processed += u64::from(same.payload.records);
                 accumulator.add(state, same.payload.input);
                 next = records.next();
             }

@@ -1,7 +1,10 @@
 //! Rows of comma separated values: [`rows`] cuts bytes into rows and cells, [`record`] makes
-//! records of them.
+//! records of them. [`cut`] guesses where rows end, and [`batch`] makes records of what stands
+//! between two such places, so that several threads can decode one file.
 
+pub mod batch;
 mod cell;
+pub mod cut;
 pub mod fault;
 pub mod record;
 pub mod rows;

@@ -3,8 +3,8 @@
 //! Columns are matched by name with the fields of a struct, and only the columns that the struct
 //! has are looked at: that is what makes a file of many columns cheap to read.
 
-use std::cell::OnceCell;
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -32,7 +32,7 @@ struct Layout {
     width: Option<usize>,
     /// Whether columns that the record has no field for may be left out.
     leaves_out: bool,
-    used: OnceCell<Used>,
+    used: OnceLock<Used>,
 }
 
 /// The columns that the fields of a struct name.
@@ -61,7 +61,7 @@ impl<T: DeserializeOwned> Decoder<T> {
                 names,
                 width,
                 leaves_out: passes_over_unknown_fields::<T>(),
-                used: OnceCell::new(),
+                used: OnceLock::new(),
             },
             record: PhantomData,
         }

@@ -80,6 +80,23 @@ impl Rows {
         }
     }
 
+    /// Goes on at the start of another row, which stands in line `line`.
+    pub fn restart(&mut self, line: u64) {
+        if self.in_row {
+            // What has been read of the row is in the core.
+            self.core.reset();
+            self.core.read_record(b"\n", &mut [0], &mut [0]);
+            self.in_row = false;
+        }
+        self.unclosed = false;
+        self.core.set_line(line);
+    }
+
+    /// Whether the input so far ends within a row.
+    pub fn in_row(&self) -> bool {
+        self.in_row
+    }
+
     /// Reads on in `input`; returns how much of it was used. After [`Step::Row`] it is to be
     /// called again with the rest.
     #[inline]
@@ -204,7 +221,10 @@ mod tests {
 
     /// Every row with its line, cells, fault, and the line and offset behind it.
     fn rows_of(input: &[u8], blocks: &[usize]) -> Vec<Read> {
-        let mut rows = Rows::new(b',', 1);
+        rows_with(Rows::new(b',', 1), input, blocks)
+    }
+
+    fn rows_with(mut rows: Rows, input: &[u8], blocks: &[usize]) -> Vec<Read> {
         let mut read = Vec::new();
         let mut offset = 0;
         let mut sizes = blocks.iter().copied().chain(std::iter::repeat(usize::MAX));
@@ -315,6 +335,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_restart_forgets_what_was_read(
+            before in prop::collection::vec(prop::sample::select(b"ab,\"\n\r\xef\xbb\xbf".to_vec()), 0..40),
+            input in prop::collection::vec(prop::sample::select(b"ab,\"\n\r\xef\xbb\xbf".to_vec()), 0..200),
+        ) {
+            let mut rows = Rows::new(b',', 9);
+            let mut used = 0;
+            while used < before.len() {
+                used += rows.advance(&before[used..]).1;
+            }
+            rows.restart(1);
+            prop_assert_eq!(rows_with(rows, &input, &[]), rows_of(&input, &[]));
+        }
+
         #[test]
         fn block_boundaries_change_nothing(
             input in prop::collection::vec(prop::sample::select(b"ab,\"\n\r\0\xef\xbb\xbf".to_vec()), 0..200),

@@ -1,5 +1,6 @@
 //! The end of a run of steps at an exchange: records go to the worker that owns their key.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::data::{Batch, Data, Key, Keyed, Mark, Origin, Progress, Timestamp};
@@ -10,36 +11,44 @@ use crate::runtime::chain::At;
 use crate::runtime::channel::{Channel, Message};
 use crate::runtime::port_root::differs;
 use crate::runtime::terminal::Terminal;
+use crate::runtime::terminal::combine::{Combine, Places};
 use crate::state::key_group::{stable_hash, worker_of};
 
 /// Takes the key and the payload out of each record and scatters them by key group. The key is
 /// hashed once; the hash travels along.
-pub struct ExchangeTerminal<K, P, F, G> {
+pub struct ExchangeTerminal<K, P, F, G, C> {
     edge: EdgeId,
     key: Arc<F>,
     payload: Arc<G>,
-    targets: Vec<Target<Keyed<K, P>>>,
+    /// Combines records of a key; `None`: each is wanted by itself.
+    combine: Option<Arc<C>>,
+    /// The stretch of time that the last record lay in.
+    stretch: Range<Timestamp>,
+    targets: Vec<Target<K, P>>,
     sent: u64,
 }
 
-struct Target<M> {
-    channel: Arc<Channel<M>>,
-    batch: Batch<M>,
+struct Target<K, P> {
+    channel: Arc<Channel<Keyed<K, P>>>,
+    batch: Batch<Keyed<K, P>>,
+    places: Places,
     watermark: Timestamp,
     told: Progress,
 }
 
-impl<K, P, F, G> ExchangeTerminal<K, P, F, G> {
+impl<K, P, F, G, C> ExchangeTerminal<K, P, F, G, C> {
     /// An exchange over `channels`, one to each worker.
     pub fn new(
         edge: EdgeId,
         channels: Vec<Arc<Channel<Keyed<K, P>>>>,
         key: Arc<F>,
         payload: Arc<G>,
+        combine: Option<Arc<C>>,
     ) -> Self {
         let targets = channels.into_iter().map(|channel| Target {
             channel,
             batch: Batch::default(),
+            places: Places::new(),
             watermark: Timestamp::MIN,
             told: Progress::Watermark(Timestamp::MIN),
         });
@@ -47,16 +56,18 @@ impl<K, P, F, G> ExchangeTerminal<K, P, F, G> {
             edge,
             key,
             payload,
+            combine,
+            stretch: 0..0,
             targets: targets.collect(),
             sent: 0,
         }
     }
 }
 
-impl<M: Data> Target<M> {
+impl<K: Key, P: Data> Target<K, P> {
     /// Each target is told the marks that fall between its own records (rule T9).
     #[inline]
-    fn push(&mut self, record: M, watermark: Timestamp) {
+    fn push(&mut self, record: Keyed<K, P>, watermark: Timestamp) {
         if watermark != self.watermark {
             self.watermark = watermark;
             self.told = Progress::Watermark(watermark);
@@ -84,36 +95,55 @@ impl<M: Data> Target<M> {
             let next = self.batch.with_same_room();
             let mut batch = std::mem::replace(&mut self.batch, next);
             batch.origin = origin;
+            batch.combined = self.places.turn();
             self.channel.push(Message::Batch(batch));
         }
     }
 }
 
-impl<T, K, P, F, G> Terminal<T> for ExchangeTerminal<K, P, F, G>
+impl<T, K, P, F, G, C> Terminal<T> for ExchangeTerminal<K, P, F, G, C>
 where
     T: Data,
     K: Key,
     P: Data,
     F: Fn(&T) -> K + 'static,
     G: Fn(T) -> P + 'static,
+    C: Combine<P>,
 {
     #[inline]
     fn accept(&mut self, item: T, at: At) {
         let key = (self.key)(&item);
         let hash = stable_hash(&key);
-        let record = Keyed {
-            time: at.time,
-            hash,
-            at: at.at,
-            key,
-            payload: (self.payload)(item),
-        };
+        let payload = (self.payload)(item);
         self.sent += 1;
         let worker = match self.targets.len() {
             1 => 0,
             workers => worker_of(hash, workers),
         };
-        self.targets[worker].push(record, at.watermark);
+        let target = &mut self.targets[worker];
+        // A record ahead of its watermark is late nowhere, so it may be seen a little earlier.
+        if C::COMBINES
+            && let Some(combine) = &self.combine
+            && at.time > at.watermark
+            && target.places.are_open()
+        {
+            if !self.stretch.contains(&at.time) {
+                self.stretch = combine.stretch(at.time);
+            }
+            let records = &mut target.batch.records;
+            if let Some(first) = target.places.find(records, hash, &key, &self.stretch) {
+                combine.combine(first, payload);
+                return;
+            }
+        }
+        let record = Keyed {
+            time: at.time,
+            hash,
+            at: at.at,
+            key,
+            payload,
+        };
+        target.push(record, at.watermark);
     }
 
     fn finish(&mut self, origin: Option<Origin>, progress: Progress) -> Result<()> {

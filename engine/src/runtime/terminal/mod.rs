@@ -7,6 +7,7 @@ use crate::graph::plan::EdgeId;
 use crate::runtime::chain::At;
 
 pub mod branch;
+pub mod combine;
 pub mod exchange;
 pub mod port;
 pub mod sink;

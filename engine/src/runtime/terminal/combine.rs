@@ -1,0 +1,184 @@
+//! Pre-aggregation: records of one key become one on their way to the operator.
+//!
+//! The sender remembers, for some hundreds of keys, where in the batch that it gathers the key's
+//! last record stands. When the next one of that key comes and both lie in one stretch of time
+//! that the operator does not tell apart (a slice of its windows), they go into one. A source
+//! whose keys repeat within a batch sends a fraction of its records, and the operator looks each
+//! of them up once.
+
+use std::ops::Range;
+
+use crate::data::{Data, Key, Keyed, Timestamp};
+
+/// Tells which records of a key may become one in front of an operator, and makes them one.
+pub trait Combine<M>: Send + Sync + 'static {
+    /// Whether any ever do.
+    const COMBINES: bool;
+
+    /// The stretch of time around `time` within which the operator takes two records of a key
+    /// for the same as one that both have gone into.
+    fn stretch(&self, time: Timestamp) -> Range<Timestamp>;
+
+    /// Adds a record that came later to one that came before.
+    fn combine(&self, first: &mut M, second: M);
+}
+
+/// Every record travels by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Apart;
+
+impl<M> Combine<M> for Apart {
+    const COMBINES: bool = false;
+
+    fn stretch(&self, time: Timestamp) -> Range<Timestamp> {
+        time..time
+    }
+
+    fn combine(&self, _first: &mut M, _second: M) {}
+}
+
+/// How many keys are remembered; a power of two. What they point at stays in the nearest cache.
+const PLACES: usize = 256;
+/// Of so many records at least one in [`WORTHWHILE`] has to combine.
+const TRIAL: u32 = 256;
+const WORTHWHILE: u32 = 8;
+/// For so many batches nothing is tried when it was not worthwhile.
+const REST: u32 = 32;
+
+/// Where the last record of some keys stands in a batch. What it says of an earlier batch does
+/// no harm, as a record is only taken for the key's when it is.
+#[derive(Debug)]
+pub(super) struct Places {
+    places: Box<[u32; PLACES]>,
+    tried: u32,
+    /// Of those tried, how many were combined.
+    hits: u32,
+    combined: u64,
+    resting: u32,
+}
+
+impl Places {
+    pub(super) fn new() -> Self {
+        Places {
+            places: Box::new([u32::MAX; PLACES]),
+            tried: 0,
+            hits: 0,
+            combined: 0,
+            resting: 0,
+        }
+    }
+
+    /// Whether combining is tried in this batch.
+    #[inline]
+    pub(super) fn are_open(&self) -> bool {
+        self.resting == 0
+    }
+
+    /// The record of `key` that one of the same stretch may be added to; if there is none, the
+    /// next record to be pushed is remembered as the key's.
+    #[inline]
+    pub(super) fn find<'r, K: Key, P: Data>(
+        &mut self,
+        records: &'r mut [Keyed<K, P>],
+        hash: u32,
+        key: &K,
+        stretch: &Range<Timestamp>,
+    ) -> Option<&'r mut P> {
+        self.tried += 1;
+        let next = records.len() as u32;
+        // The top bits are the key group, which one worker's records have in common.
+        let place = &mut self.places[hash as usize % PLACES];
+        match records.get_mut(*place as usize) {
+            Some(first)
+                if first.hash == hash && stretch.contains(&first.time) && first.key == *key =>
+            {
+                self.hits += 1;
+                self.combined += 1;
+                Some(&mut first.payload)
+            }
+            _ => {
+                *place = next;
+                None
+            }
+        }
+    }
+
+    /// The batch is sent: is it worthwhile to go on? Returns how many records were combined.
+    pub(super) fn turn(&mut self) -> u64 {
+        if self.resting > 0 {
+            self.resting -= 1;
+        } else if self.tried >= TRIAL {
+            if self.hits * WORTHWHILE < self.tried {
+                self.resting = REST;
+            }
+            self.tried = 0;
+            self.hits = 0;
+        }
+        std::mem::take(&mut self.combined)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: u64, time: Timestamp) -> Keyed<u64, u64> {
+        Keyed {
+            time,
+            hash: key as u32,
+            at: 0,
+            key,
+            payload: 1,
+        }
+    }
+
+    /// Pushes or combines (key, time) pairs within stretches of ten; what came of them.
+    fn gather(places: &mut Places, input: &[(u64, Timestamp)]) -> Vec<(u64, Timestamp, u64)> {
+        let mut records = Vec::new();
+        for &(key, time) in input {
+            let start = time / 10 * 10;
+            match places.find(&mut records, key as u32, &key, &(start..start + 10)) {
+                Some(first) => *first += 1,
+                None => records.push(record(key, time)),
+            }
+        }
+        places.turn();
+        let rows = records.into_iter();
+        rows.map(|r| (r.key, r.time, r.payload)).collect()
+    }
+
+    #[test]
+    fn records_of_a_key_within_a_stretch_become_one() {
+        let places = &mut Places::new();
+        let input = [(1, 0), (2, 3), (1, 9), (1, 10), (2, 4), (1, 5)];
+        let expected = [(1, 0, 2), (2, 3, 2), (1, 10, 1), (1, 5, 1)];
+        assert_eq!(gather(places, &input), expected);
+        assert_eq!(
+            gather(places, &input),
+            expected,
+            "places of the batch before"
+        );
+    }
+
+    #[test]
+    fn keys_that_share_a_place_stay_apart() {
+        let input = [(1, 0), (257, 0), (1, 0)];
+        let expected = [(1, 0, 1), (257, 0, 1), (1, 0, 1)];
+        assert_eq!(gather(&mut Places::new(), &input), expected);
+    }
+
+    #[test]
+    fn it_rests_where_keys_do_not_repeat_and_tries_again() {
+        let places = &mut Places::new();
+        let distinct: Vec<(u64, Timestamp)> = (0..1000).map(|key| (key, 0)).collect();
+        gather(places, &distinct);
+        let mut rested = 0;
+        while !places.are_open() {
+            rested += 1;
+            places.turn();
+        }
+        assert_eq!(rested, REST);
+        gather(places, &vec![(7, 0); 1000]);
+        assert!(places.are_open());
+    }
+}
