@@ -5,7 +5,7 @@
 
 mod combine;
 mod count;
-mod merged;
+mod overlap;
 mod result;
 mod session;
 pub mod slices;

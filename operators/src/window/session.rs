@@ -7,15 +7,15 @@ use millstream_engine::error::Result;
 use millstream_engine::graph::operator::{
     AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
 };
-use millstream_engine::state::table::{StateTable, Table};
+use millstream_engine::state::table::{SliceId, StateTable, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::accumulator::Accumulator;
 use crate::window::result::{Change, Late, Pane, SessionWindow, Timing, WindowInput, Windowed};
-use crate::window::timers::Timers;
+use crate::window::timers::{Origin, Timer, Timers};
 
 /// The tables of [`Sessions`], with the version of their values.
-pub(crate) const TABLES: [(&str, u8); 2] = [("sessions", 1), ("timers", 1)];
+pub(crate) const TABLES: [(&str, u8); 2] = [("sessions", 2), ("timers", 2)];
 
 /// A record on its way to its session: with the gap that it asks for.
 pub(super) type SessionInput<I, T> = (WindowInput<I, T>, i64);
@@ -26,6 +26,8 @@ pub(super) struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
     accumulator: Arc<A>,
     /// Key -> its live sessions.
     sessions: Table<K, Live<A::State>>,
+    /// The one namespace of that.
+    slice: SliceId,
     timers: Timers<K>,
     results: Output<Windowed<K, SessionWindow, A::Output>>,
     late: Output<Late<K, T>>,
@@ -36,9 +38,60 @@ pub(super) struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
 /// The live sessions of a key, which do not touch each other.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Live<S> {
-    sessions: Vec<Session<S>>,
+    /// Nearly every key has one session at a time.
+    first: Session<S>,
+    #[expect(clippy::box_collection, reason = "a word where there is no other session")]
+    others: Option<Box<Vec<Session<S>>>>,
     /// The time that a timer is set for; others that were set have lost their meaning.
     armed: Timestamp,
+}
+
+impl<S> Live<S> {
+    fn begun(time: Timestamp, reach: Timestamp, state: S) -> Self {
+        Live {
+            first: Session::begun(time, reach, state),
+            others: None,
+            armed: Timestamp::MAX,
+        }
+    }
+
+    /// The session that a record goes into, if that is the only one and has not come out: it
+    /// grows, and nothing else is to be done. A timer that is set is found too early then.
+    /// The record alone reaches beyond the watermark.
+    #[inline]
+    fn grow(&mut self, time: Timestamp, reach: Timestamp) -> Option<&mut S> {
+        let only = &mut self.first;
+        let near = time <= only.reach && only.start <= reach;
+        if !near || only.emitted.is_some() || self.others.is_some() {
+            return None;
+        }
+        only.start = only.start.min(time);
+        only.last = only.last.max(time);
+        only.reach = only.reach.max(reach);
+        Some(&mut only.state)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Session<S>> {
+        std::iter::once(&self.first).chain(self.others.iter().flat_map(|others| others.iter()))
+    }
+
+    /// Takes the sessions out; `instead` stands there until [`put`](Live::put).
+    fn take(&mut self, instead: S) -> Vec<Session<S>> {
+        let first = std::mem::replace(&mut self.first, Session::begun(0, 0, instead));
+        let mut all = vec![first];
+        all.extend(self.others.take().into_iter().flat_map(|others| *others));
+        all
+    }
+
+    /// Puts sessions back. False if there are none.
+    fn put(&mut self, mut sessions: Vec<Session<S>>) -> bool {
+        let Some(first) = sessions.pop() else {
+            return false;
+        };
+        self.first = first;
+        self.others = (!sessions.is_empty()).then(|| Box::new(sessions));
+        true
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +108,17 @@ struct Session<S> {
 }
 
 impl<S> Session<S> {
+    fn begun(time: Timestamp, reach: Timestamp, state: S) -> Self {
+        Session {
+            start: time,
+            last: time,
+            reach,
+            state,
+            emitted: None,
+            panes: 0,
+        }
+    }
+
     fn window(&self) -> SessionWindow {
         SessionWindow {
             start: self.start,
@@ -89,11 +153,15 @@ where
         accumulator: Arc<A>,
     ) -> Result<Self> {
         let [(sessions, v1), (timers, v2)] = TABLES;
+        let mut sessions = setup.table(sessions, v1);
+        let slice = sessions.slice(0);
+        let timers = (setup.tables)(timers, v2);
         Ok(Sessions {
             lateness,
             accumulator,
-            sessions: setup.table(sessions, v1),
-            timers: Timers::new(setup.table(timers, v2), gap.saturating_add(lateness)),
+            sessions,
+            slice,
+            timers: Timers::new(timers, gap.saturating_add(lateness)),
             results: setup.output(0)?,
             late: setup.output(1)?,
             processed: 0,
@@ -101,6 +169,8 @@ where
         })
     }
 
+    /// Takes a record that may do more than let a session grow.
+    #[cold]
     fn take(
         &mut self,
         record: Keyed<K, SessionInput<A::Input, T>>,
@@ -114,44 +184,29 @@ where
             ..
         } = record;
         let reach = time + gap;
-        let slice = self.sessions.slice(0);
         // F2: refused if no live session is near and its own would be finalised already.
         let finalised = reach + self.lateness <= watermark;
         let near = |s: &Session<A::State>| time <= s.reach && s.start <= reach;
         if finalised {
-            let known = self.sessions.get(slice, hash, &key)?;
-            if !known.is_some_and(|live| live.sessions.iter().any(near)) {
+            let known = self.sessions.get(self.slice, hash, &key)?;
+            if !known.is_some_and(|live| live.all().any(near)) {
                 self.refuse(key, time, input);
                 return Ok(());
             }
         }
         self.processed += u64::from(input.records);
-        let live = self.sessions.upsert(slice, hash, &key, || Live {
-            sessions: Vec::new(),
-            armed: Timestamp::MAX,
-        })?;
         let accumulator = &*self.accumulator;
-        if let [only] = live.sessions.as_mut_slice()
-            && only.emitted.is_none()
-            && near(only)
-            && only.reach.max(reach) > watermark
-        {
-            // The usual case: its timer is found too early then, and set anew.
-            only.start = only.start.min(time);
-            only.last = only.last.max(time);
-            only.reach = only.reach.max(reach);
-            accumulator.add(&mut only.state, input.input);
-            return Ok(());
+        let mut begun = false;
+        let live = self.sessions.upsert(self.slice, hash, &key, || {
+            begun = true;
+            Live::begun(time, reach, accumulator.init())
+        })?;
+        let mut sessions = live.take(accumulator.init());
+        if begun {
+            sessions.clear();
         }
-        let touched: Vec<_> = live.sessions.extract_if(.., |s| near(s)).collect();
-        let mut grown = Session {
-            start: time,
-            last: time,
-            reach,
-            state: accumulator.init(),
-            emitted: None,
-            panes: 0,
-        };
+        let touched: Vec<_> = sessions.extract_if(.., |s| near(s)).collect();
+        let mut grown = Session::begun(time, reach, accumulator.init());
         accumulator.add(&mut grown.state, input.input);
         let mut retracted = Vec::new();
         for old in touched {
@@ -182,12 +237,11 @@ where
             self.results.emit(result.window.end - 1, result);
         }
         let due = grown.due(self.lateness);
-        // Nearly every key has one session at a time.
-        live.sessions.reserve_exact(1);
-        live.sessions.push(grown);
+        sessions.push(grown);
+        live.put(sessions);
         if due < live.armed {
             live.armed = due;
-            self.timers.set(due, hash, &key)?;
+            self.timers.set(due, hash, key)?;
         }
         Ok(())
     }
@@ -201,40 +255,68 @@ where
     }
 
     /// A timer has come: fires and forgets what is due of a key, and sets the next timer.
-    fn handle(&mut self, time: Timestamp, hash: u32, key: &K, watermark: Timestamp) -> Result<()> {
-        let slice = self.sessions.slice(0);
-        let Some(live) = self.sessions.get(slice, hash, key)? else {
+    fn handle(&mut self, timer: Timer<K>, watermark: Timestamp) -> Result<()> {
+        let (slice, hash) = (self.slice, timer.hash);
+        let Some(live) = self.sessions.get_mut(slice, hash, &timer.key)? else {
             return Ok(());
         };
         let armed = live.armed;
-        if armed != time {
-            return self.timers.ensure(armed, hash, key);
+        if armed != timer.time {
+            if timer.origin == Origin::ReadBack {
+                self.timers.set(armed, hash, timer.key)?;
+            }
+            return Ok(());
         }
-        let Some(live) = self.sessions.get_mut(slice, hash, key)? else {
+        let only = &live.first;
+        if live.others.is_none() && only.emitted.is_none() && only.reach > watermark {
+            // It has grown since the timer was set.
+            live.armed = only.reach;
+            let due = live.armed;
+            return self.timers.set(due, hash, timer.key);
+        }
+        if self.lateness == 0 && live.others.is_none() && only.emitted.is_none() {
+            // The usual end: it fires and is forgotten in one.
+            let result = Windowed {
+                key: timer.key,
+                window: only.window(),
+                pane: Pane {
+                    timing: Timing::OnTime,
+                    number: only.panes,
+                },
+                change: Change::Insert,
+                value: self.accumulator.finish(&only.state),
+            };
+            self.sessions.remove(slice, hash, &result.key)?;
+            self.results.emit(result.window.end - 1, result);
+            return Ok(());
+        }
+        self.fire(timer, watermark)
+    }
+
+    fn fire(&mut self, timer: Timer<K>, watermark: Timestamp) -> Result<()> {
+        let Timer { hash, key, .. } = timer;
+        let (slice, lateness) = (self.slice, self.lateness);
+        let Some(live) = self.sessions.get_mut(slice, hash, &key)? else {
             return Ok(());
         };
-        live.sessions.sort_by_key(|s| (s.reach, s.start));
-        for session in &mut live.sessions {
+        let mut sessions = live.take(self.accumulator.init());
+        sessions.sort_by_key(|s| (s.reach, s.start));
+        for session in &mut sessions {
             if session.emitted.is_none() && session.reach <= watermark {
                 session.panes += 1;
                 session.emitted = Some(Timing::OnTime);
-                let result = emitted(
-                    &*self.accumulator,
-                    key,
-                    session,
-                    Timing::OnTime,
-                    Change::Insert,
-                );
+                let (accumulator, timing) = (&*self.accumulator, Timing::OnTime);
+                let result = emitted(accumulator, &key, session, timing, Change::Insert);
                 self.results.emit(result.window.end - 1, result);
             }
         }
-        live.sessions
-            .retain(|s| s.reach + self.lateness > watermark);
-        let next = live.sessions.iter().map(|s| s.due(self.lateness)).min();
+        sessions.retain(|s| s.reach + lateness > watermark);
+        let next = sessions.iter().map(|s| s.due(lateness)).min();
         live.armed = next.unwrap_or(Timestamp::MAX);
+        live.put(sessions);
         match next {
             Some(due) => self.timers.set(due, hash, key),
-            None => self.sessions.remove(slice, hash, key).map(|_| ()),
+            None => self.sessions.remove(slice, hash, &key).map(|_| ()),
         }
     }
 }
@@ -266,19 +348,59 @@ where
 {
     type In = Keyed<K, SessionInput<A::Input, T>>;
 
-    fn on_records(&mut self, records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
-        for record in records {
-            self.take(record, cx.watermark)?;
+    fn on_records(&mut self, mut records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+        let watermark = cx.watermark;
+        let mut next = records.next();
+        while let Some(record) = next.take() {
+            let (time, hash) = (record.time, record.hash);
+            let reach = time + record.payload.1;
+            if reach <= watermark {
+                self.take(record, watermark)?;
+                next = records.next();
+                continue;
+            }
+            let accumulator = &*self.accumulator;
+            let mut begun = false;
+            let live = self
+                .sessions
+                .upsert(self.slice, hash, &record.key, || {
+                    begun = true;
+                    Live::begun(time, reach, accumulator.init())
+                })?;
+            let Some(state) = live.grow(time, reach) else {
+                self.take(record, watermark)?;
+                next = records.next();
+                continue;
+            };
+            let Keyed { key, payload, .. } = record;
+            self.processed += u64::from(payload.0.records);
+            accumulator.add(state, payload.0.input);
+            // Records of one key often follow each other.
+            next = records.next();
+            while let Some(same) = next.take_if(|next| {
+                next.hash == hash && next.key == key && next.time + next.payload.1 > watermark
+            }) {
+                let Some(state) = live.grow(same.time, same.time + same.payload.1) else {
+                    next = Some(same);
+                    break;
+                };
+                self.processed += u64::from(same.payload.0.records);
+                accumulator.add(state, same.payload.0.input);
+                next = records.next();
+            }
+            if begun {
+                live.armed = live.first.reach;
+                let due = live.armed;
+                self.timers.set(due, hash, key)?;
+            }
         }
         Ok(())
     }
 
     fn on_watermark(&mut self, cx: &OperatorContext) -> Result<Flow> {
         let pause_at = self.results.emitted() + EMIT_MAX as u64;
-        while let Some((time, keys)) = self.timers.take_due(cx.watermark)? {
-            for (hash, key) in keys {
-                self.handle(time, hash, &key, cx.watermark)?;
-            }
+        while let Some(timer) = self.timers.take_due(cx.watermark)? {
+            self.handle(timer, cx.watermark)?;
             if self.results.emitted() >= pause_at {
                 return Ok(Flow::Again);
             }
@@ -293,7 +415,7 @@ where
 
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn StateTable)) {
         visit(&mut self.sessions);
-        visit(self.timers.table());
+        visit(&mut self.timers);
     }
 
     fn outputs(&mut self, visit: &mut dyn FnMut(&mut dyn AnyOutput)) {

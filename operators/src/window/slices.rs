@@ -50,6 +50,14 @@ impl Slice {
 }
 
 impl Slices {
+    /// How many slices a window has, if it has several.
+    pub fn overlap(&self) -> Option<usize> {
+        let (whole, cut) = (self.size / self.slide, self.size % self.slide);
+        // Where the slide does not divide the size, a window ends with a part of a period.
+        let slices = if cut == 0 { whole } else { 2 * whole + 1 };
+        (slices > 1).then(|| usize::try_from(slices).unwrap_or(usize::MAX))
+    }
+
     /// The last window start at or before `t`.
     fn period(&self, t: Timestamp) -> Timestamp {
         t - (t - self.offset).rem_euclid(self.slide)
@@ -137,6 +145,27 @@ mod tests {
                 let expected = all.iter().filter(|(_, e)| *e <= until).count() as u64;
                 prop_assert_eq!(slice.windows_until(until, slide), expected);
             }
+        }
+    }
+
+    #[test]
+    fn w2_windows_have_as_many_slices_as_bounds_cut_out() {
+        for (size, slide, expected) in [
+            (10, 10, None),
+            (10, 15, None),
+            (20, 10, Some(2)),
+            (15, 10, Some(3)),
+            (100, 1, Some(100)),
+        ] {
+            let w = Slices {
+                size,
+                slide,
+                offset: 0,
+            };
+            assert_eq!(w.overlap(), expected, "{size} by {slide}");
+            let mut starts: Vec<_> = (0..size).map(|t| w.of(t).start).collect();
+            starts.dedup();
+            assert_eq!(starts.len(), expected.unwrap_or(1), "{size} by {slide}");
         }
     }
 

@@ -1,19 +1,21 @@
 //! Tumbling and sliding windows, kept by slice.
 //!
-//! A record goes into one slice; a window is merged from its slices when it fires. Firing walks
-//! slices, not a timer for each key; a slice is dropped whole.
+//! A record goes into one slice. A window of one slice is that slice; where windows overlap, what
+//! their slices come to is carried from one to the next ([`Overlap`]). Firing walks slices, not a
+//! timer for each key; a slice is dropped whole.
 
 use std::sync::Arc;
 
-use millstream_engine::data::{Data, Key, Keyed, Timestamp};
+use millstream_engine::data::{Data, Key, Keyed, Timestamp, Wire};
 use millstream_engine::error::Result;
 use millstream_engine::graph::operator::{
     AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
 };
-use millstream_engine::state::table::{Row, SliceId, StateTable, Table, Walk};
+use millstream_engine::state::run::Run;
+use millstream_engine::state::table::{Inventory, SliceId, StateTable, Table, Walk};
 
 use crate::accumulator::Accumulator;
-use crate::window::merged::Merged;
+use crate::window::overlap::Overlap;
 use crate::window::result::{Change, Late, Pane, TimeWindow, Timing, WindowInput, Windowed};
 use crate::window::slices::{Slice, Slices};
 
@@ -29,12 +31,14 @@ pub(super) struct TimeWindows<K: Key, T: Data, A: Accumulator<T>> {
     slices: Table<K, A::State>,
     /// Window end -> key -> the number of the key's next pane. Only keys with late panes.
     panes: Table<K, u32>,
+    /// Where a window has several slices.
+    overlap: Option<Overlap<K, A::State>>,
     results: Output<Windowed<K, TimeWindow, A::Output>>,
     late: Output<Late<K, T>>,
     current: Option<Current>,
     /// Every window that ends at or before this watermark plus 1 has fired.
     fired: Timestamp,
-    firing: Option<Firing<K, A::State>>,
+    firing: Option<Firing>,
     due: Timestamp,
     counts: Counts,
 }
@@ -58,16 +62,16 @@ struct Current {
 }
 
 /// A window that is being given out.
-struct Firing<K, S> {
+struct Firing {
     window: TimeWindow,
-    from: From<K, S>,
+    from: From,
 }
 
-enum From<K, S> {
+enum From {
     /// The one slice it is made of, and how far that has been walked.
     Slice(SliceId, Walk),
-    /// Merged from several slices.
-    Merged(std::vec::IntoIter<(K, S)>),
+    /// What its slices come to, and how far that has been given out.
+    Overlap(usize),
 }
 
 impl<K, T, A> TimeWindows<K, T, A>
@@ -93,6 +97,7 @@ where
             accumulator,
             slices: setup.table(slices, v1),
             panes: setup.table(panes, v2),
+            overlap: windows.overlap().map(Overlap::new),
             results: setup.output(0)?,
             late: setup.output(1)?,
             current: None,
@@ -183,10 +188,16 @@ where
             after = end;
         }
         let accumulator = &self.accumulator;
+        if let Some(overlap) = &mut self.overlap {
+            let mut alone = accumulator.init();
+            accumulator.add(&mut alone, record.payload.input.clone());
+            let of = (record.hash, &record.key);
+            overlap.add_late(slice.start, of, alone, |a, b| accumulator.merge(a, b));
+        }
         let state = self
             .slices
             .upsert(current.id, record.hash, &record.key, || accumulator.init())?;
-        self.accumulator.add(state, record.payload.input);
+        accumulator.add(state, record.payload.input);
         for (end, known) in refire {
             self.fire_again(end, known, record.hash, &record.key)?;
         }
@@ -257,26 +268,32 @@ where
     }
 
     fn begin_firing(&mut self, window: TimeWindow) -> Result<()> {
-        let slices = self.slices_of(window);
-        let from = match slices.as_slice() {
-            [only] => From::Slice(*only, Walk::default()),
-            several => {
-                let mut merged = Merged::default();
-                let TimeWindows {
-                    slices,
-                    accumulator,
-                    ..
-                } = self;
-                for &id in several {
-                    let add = |row: Row<'_, K, A::State>| {
-                        merged.add(&row, |state, other| accumulator.merge(state, other));
-                    };
-                    slices.walk(id, &mut Walk::default(), usize::MAX, add)?;
+        let TimeWindows {
+            slices,
+            accumulator,
+            overlap,
+            ..
+        } = self;
+        let from = match overlap {
+            None => {
+                let mut held = slices.namespaces_in(window.start..window.end);
+                held.next()
+                    .map(|(_, id)| From::Slice(id, Walk::default()))
+            }
+            Some(overlap) => {
+                let from = overlap.absorb_from(window.start);
+                let new: Vec<_> = slices.namespaces_in(from..window.end).collect();
+                for (start, id) in new {
+                    overlap.begin_slice(start);
+                    slices.walk(id, &mut Walk::default(), usize::MAX, |row| {
+                        overlap.absorb(&row, |a, b| accumulator.merge(a, b));
+                    })?;
                 }
-                From::Merged(merged.into_iter())
+                overlap.advance(window.start, window.end, |a, b| accumulator.merge(a, b));
+                Some(From::Overlap(0))
             }
         };
-        self.firing = Some(Firing { window, from });
+        self.firing = from.map(|from| Firing { window, from });
         Ok(())
     }
 
@@ -289,6 +306,7 @@ where
             results,
             slices,
             accumulator,
+            overlap,
             ..
         } = self;
         let mut emit = |key: &K, state: &A::State| {
@@ -308,11 +326,12 @@ where
             From::Slice(id, walk) => {
                 slices.walk(*id, walk, EMIT_MAX, |row| emit(row.key, row.value))?
             }
-            From::Merged(rows) => {
-                for (key, state) in rows.by_ref().take(EMIT_MAX) {
-                    emit(&key, &state);
-                }
-                rows.len() > 0
+            From::Overlap(next) => {
+                let merge = |a: &mut A::State, b: &A::State| accumulator.merge(a, b);
+                let overlap = overlap.as_ref();
+                let more = overlap.and_then(|o| o.values(*next, EMIT_MAX, merge, emit));
+                *next = more.unwrap_or_default();
+                more.is_some()
             }
         };
         if more {
@@ -363,20 +382,19 @@ where
 {
     type In = Keyed<K, WindowInput<A::Input, T>>;
 
-    fn on_records(&mut self, records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+    fn on_records(&mut self, mut records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
         // What this watermark makes due has been given out before these records came.
         self.fired = self.fired.max(cx.watermark);
-        for record in records {
+        let mut next = records.next();
+        while let Some(record) = next.take() {
+            let time = record.time;
             let current = match self.current {
-                Some(current)
-                    if current.slice.start <= record.time && record.time < current.slice.end =>
-                {
-                    current
-                }
-                _ => match self.seek(record.time, cx.watermark) {
+                Some(current) if current.slice.start <= time && time < current.slice.end => current,
+                _ => match self.seek(time, cx.watermark) {
                     Some(current) => current,
                     None => {
                         self.turn_away(record);
+                        next = records.next();
                         continue;
                     }
                 },
@@ -384,13 +402,25 @@ where
             self.counts.processed += u64::from(record.payload.records);
             if cx.watermark >= current.on_time_below {
                 self.take_late(current, record, cx.watermark)?;
+                next = records.next();
                 continue;
             }
             let accumulator = &self.accumulator;
             let state = self
                 .slices
                 .upsert(current.id, record.hash, &record.key, || accumulator.init())?;
-            self.accumulator.add(state, record.payload.input);
+            accumulator.add(state, record.payload.input);
+            // Records of one key often follow each other.
+            next = records.next();
+            let (slice, hash, key) = (current.slice, record.hash, record.key);
+            while let Some(same) = next.take_if(|next| {
+                let time = next.time;
+                next.hash == hash && next.key == key && slice.start <= time && time < slice.end
+            }) {
+                self.counts.processed += u64::from(same.payload.records);
+                accumulator.add(state, same.payload.input);
+                next = records.next();
+            }
         }
         Ok(())
     }
@@ -419,7 +449,14 @@ where
     }
 
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn StateTable)) {
-        visit(&mut self.slices);
+        match &mut self.overlap {
+            None => visit(&mut self.slices),
+            Some(overlap) => visit(&mut Carried {
+                slices: &mut self.slices,
+                overlap,
+                firing: self.firing.is_some(),
+            }),
+        }
         visit(&mut self.panes);
     }
 
@@ -435,5 +472,50 @@ where
             ("refused", self.counts.refused),
             ("outside", self.counts.outside),
         ]
+    }
+}
+
+/// Slices with what is carried from window to window: the memory of both counts, and the checkpoint
+/// holds the slices alone.
+struct Carried<'a, K, S> {
+    slices: &'a mut Table<K, S>,
+    overlap: &'a mut Overlap<K, S>,
+    firing: bool,
+}
+
+impl<K: Key, S: Wire> StateTable for Carried<'_, K, S> {
+    fn freeze(&mut self) {
+        self.slices.freeze();
+    }
+
+    fn drain(&mut self, rows: usize) -> Result<bool> {
+        self.slices.drain(rows)
+    }
+
+    fn take_runs(&mut self) -> Vec<Run> {
+        self.slices.take_runs()
+    }
+
+    fn settle(&mut self) {
+        self.slices.settle();
+    }
+
+    /// Slices go first: all but the newest are read again only for late records. Without what is
+    /// carried, each window has to read all of its slices.
+    fn evict(&mut self, bytes: usize) -> Result<usize> {
+        let carried = self.overlap.bytes();
+        if !self.firing && self.slices.bytes() < carried / 4 {
+            self.overlap.forget();
+            return Ok(carried);
+        }
+        self.slices.evict(bytes)
+    }
+
+    fn bytes(&self) -> usize {
+        self.slices.bytes() + self.overlap.bytes()
+    }
+
+    fn inventory(&self) -> Inventory {
+        self.slices.inventory()
     }
 }

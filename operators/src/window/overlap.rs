@@ -1,0 +1,410 @@
+//! What the slices of overlapping windows come to, carried from one window to the next: the cost
+//! of a window does not depend on how many slices it has.
+//!
+//! The two stacks of a queue that knows its aggregate (Tangwongsan, Hirzel, Schneider, "Low-latency
+//! sliding-window aggregation", DEBS 2017), for all keys at once and kept by slice. A slice that
+//! a window holds for the first time is *absorbed*: merged into the `back` of its keys, its states
+//! kept as cells of a column. When the oldest column has to go and is not yet turned, all columns
+//! are *turned*, from the newest to the oldest: the `front` of a key becomes what all its cells
+//! come to, and each cell what is left of that once its slice is gone. So a column leaves by
+//! writing its cells into the fronts. A window's value is front and back together: three merges
+//! for each key and slice, whatever the length of the window, and none for a slice without the key.
+//!
+//! All of it is derived from the slices, and can be forgotten at any time between two windows.
+
+use std::collections::VecDeque;
+
+use hashbrown::{HashMap, HashTable};
+use millstream_engine::data::{Key, Timestamp, Wire};
+use millstream_engine::state::codec;
+use millstream_engine::state::table::Row;
+
+/// Keys are dealt out to so many parts, whose columns are turned at different windows: else one
+/// window in so many would take as long as all others together.
+const PARTS: usize = 8;
+
+/// A front cell behind which its key has none: the front goes with it.
+const LAST: u32 = 1 << 31;
+
+/// How many states are between two whose size is looked at.
+const SAMPLE: u64 = 1024;
+
+/// Merges a state into another.
+pub(super) trait Merge<S>: Fn(&mut S, &S) {}
+impl<S, F: Fn(&mut S, &S)> Merge<S> for F {}
+
+/// See the [module](self).
+pub(super) struct Overlap<K, S> {
+    /// How many slices a window has.
+    slices: usize,
+    index: HashTable<u32>,
+    rows: Vec<Option<KeyRow<K, S>>>,
+    free: Vec<u32>,
+    /// By ascending slice.
+    columns: VecDeque<Column<S>>,
+    unused: Vec<Column<S>>,
+    /// Slices that begin below this are absorbed, if no window has left them behind.
+    absorbed_below: Timestamp,
+    /// Slices that begin below this are left behind.
+    left_below: Timestamp,
+    /// By part: columns below this are turned.
+    turned_below: [Timestamp; PARTS],
+    /// States of late records for columns that were turned before they came.
+    late: HashMap<u32, Vec<(Timestamp, S)>>,
+    cells: usize,
+    sampled: u64,
+    heap_bytes_per_cell: usize,
+}
+
+struct KeyRow<K, S> {
+    key: K,
+    hash: u32,
+    /// In how many cells and late states it stands.
+    cells: u32,
+    front: Option<S>,
+    back: Option<S>,
+}
+
+struct Column<S> {
+    slice: Timestamp,
+    parts: [Cells<S>; PARTS],
+}
+
+struct Cells<S> {
+    rows: Vec<u32>,
+    states: Vec<S>,
+}
+
+impl<S> Default for Cells<S> {
+    fn default() -> Self {
+        Cells {
+            rows: Vec::new(),
+            states: Vec::new(),
+        }
+    }
+}
+
+/// The index takes its bucket and its tag from these bits.
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn part_of(row: u32) -> usize {
+    row as usize % PARTS
+}
+
+impl<K: Key, S: Wire> Overlap<K, S> {
+    /// Nothing is absorbed. Windows have at most `slices` slices.
+    pub(super) fn new(slices: usize) -> Self {
+        Overlap {
+            slices,
+            index: HashTable::new(),
+            rows: Vec::new(),
+            free: Vec::new(),
+            columns: VecDeque::new(),
+            unused: Vec::new(),
+            absorbed_below: Timestamp::MIN,
+            left_below: Timestamp::MIN,
+            turned_below: [Timestamp::MIN; PARTS],
+            late: HashMap::new(),
+            cells: 0,
+            sampled: 0,
+            heap_bytes_per_cell: 0,
+        }
+    }
+
+    /// Forgets everything; the next window absorbs its slices anew.
+    pub(super) fn forget(&mut self) {
+        *self = Overlap {
+            sampled: self.sampled,
+            heap_bytes_per_cell: self.heap_bytes_per_cell,
+            ..Overlap::new(self.slices)
+        };
+    }
+
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.len() * (size_of::<Option<KeyRow<K, S>>>() + size_of::<u64>())
+            + self.cells * (size_of::<u32>() + size_of::<S>() + self.heap_bytes_per_cell)
+    }
+
+    /// Where slices begin that are to be absorbed for a window that begins at `start`.
+    pub(super) fn absorb_from(&self, start: Timestamp) -> Timestamp {
+        self.absorbed_below.max(start)
+    }
+
+    /// Begins to absorb a slice, later than all before.
+    pub(super) fn begin_slice(&mut self, slice: Timestamp) {
+        let column = self.new_column(slice);
+        self.columns.push_back(column);
+    }
+
+    fn new_column(&mut self, slice: Timestamp) -> Column<S> {
+        let mut column = self.unused.pop().unwrap_or_else(|| Column {
+            slice,
+            parts: Default::default(),
+        });
+        column.slice = slice;
+        column
+    }
+
+    /// Absorbs a row of the slice that was begun last.
+    #[inline]
+    pub(super) fn absorb(&mut self, row: &Row<'_, K, S>, merge: impl Merge<S>) {
+        let number = self.number_of(row.hash, row.key);
+        self.sample(row.value);
+        if let Some(column) = self.columns.back_mut() {
+            self.cells += 1;
+            column.push(number, row.value.clone());
+        }
+        if let Some(Some(key)) = self.rows.get_mut(number as usize) {
+            key.cells += 1;
+            key.add(row.value, merge);
+        }
+    }
+
+    /// About what states own on the heap.
+    fn sample(&mut self, state: &S) {
+        self.sampled += 1;
+        if std::mem::needs_drop::<S>() && self.sampled % SAMPLE == 1 {
+            let bytes = codec::encode(state).map_or(0, |bytes| bytes.len());
+            self.heap_bytes_per_cell = (self.heap_bytes_per_cell * 15 + bytes * 2) / 16;
+        }
+    }
+
+    /// The row of a key, made if there is none.
+    fn number_of(&mut self, hash: u32, key: &K) -> u32 {
+        let Overlap { index, rows, .. } = self;
+        let row = |number: u32| rows.get(number as usize).and_then(Option::as_ref);
+        let found = index.find(spread(hash), |&number| {
+            row(number).is_some_and(|row| row.hash == hash && row.key == *key)
+        });
+        if let Some(&number) = found {
+            return number;
+        }
+        let number = self.free.pop().unwrap_or(rows.len() as u32);
+        index.insert_unique(spread(hash), number, |&number| {
+            row(number).map_or(0, |row| spread(row.hash))
+        });
+        let row = KeyRow {
+            key: key.clone(),
+            hash,
+            cells: 0,
+            front: None,
+            back: None,
+        };
+        match self.rows.get_mut(number as usize) {
+            Some(place) => *place = Some(row),
+            None => self.rows.push(Some(row)),
+        }
+        number
+    }
+
+    /// All slices that begin below `end` are absorbed; the window is the one that begins at
+    /// `start`: what begins before is left behind.
+    pub(super) fn advance(&mut self, start: Timestamp, end: Timestamp, merge: impl Merge<S>) {
+        self.absorbed_below = end;
+        self.left_below = start;
+        for part in 0..PARTS {
+            // For the first time each part is turned at another length.
+            let turn_at = self.slices.saturating_mul(part + 1).div_ceil(PARTS);
+            if self.turned_below[part] == Timestamp::MIN && self.columns.len() >= turn_at {
+                self.turn(part, &merge);
+            }
+        }
+        while self.columns.front().is_some_and(|c| c.slice < start) {
+            for part in 0..PARTS {
+                let oldest = self.columns.front().map_or(start, |c| c.slice);
+                if self.turned_below[part] <= oldest {
+                    self.turn(part, &merge);
+                }
+            }
+            if let Some(column) = self.columns.pop_front() {
+                self.leave(column);
+            }
+        }
+        if !self.late.is_empty() {
+            self.leave_late(start);
+        }
+    }
+
+    /// Turns the columns of a part, none of which is turned yet.
+    fn turn(&mut self, part: usize, merge: &impl Merge<S>) {
+        self.turned_below[part] = self.absorbed_below;
+        let rows = &mut self.rows;
+        for column in self.columns.iter_mut().rev() {
+            let cells = &mut column.parts[part];
+            for (number, state) in cells.rows.iter_mut().zip(&mut cells.states).rev() {
+                let Some(Some(row)) = rows.get_mut(*number as usize) else {
+                    continue;
+                };
+                row.back = None;
+                match &mut row.front {
+                    Some(front) => {
+                        merge(state, front);
+                        std::mem::swap(state, front);
+                    }
+                    None => {
+                        row.front = Some(state.clone());
+                        *number |= LAST;
+                    }
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, mut column: Column<S>) {
+        for cells in &mut column.parts {
+            self.cells -= cells.rows.len();
+            for (number, state) in cells.rows.drain(..).zip(cells.states.drain(..)) {
+                let left = (number & LAST == 0).then_some(state);
+                let number = number & !LAST;
+                if let Some(Some(row)) = self.rows.get_mut(number as usize) {
+                    row.front = left;
+                    row.cells -= 1;
+                    if row.cells == 0 {
+                        self.release(number);
+                    }
+                }
+            }
+        }
+        if self.unused.is_empty() {
+            self.unused.push(column);
+        }
+    }
+
+    #[cold]
+    fn leave_late(&mut self, start: Timestamp) {
+        let mut gone = Vec::new();
+        self.late.retain(|&number, states| {
+            let before = states.len();
+            states.retain(|&(slice, _)| slice >= start);
+            gone.push((number, before - states.len()));
+            !states.is_empty()
+        });
+        for (number, count) in gone {
+            self.cells -= count;
+            if let Some(Some(row)) = self.rows.get_mut(number as usize) {
+                row.cells -= count as u32;
+                if row.cells == 0 {
+                    self.release(number);
+                }
+            }
+        }
+    }
+
+    /// A key that is in no slice any more.
+    fn release(&mut self, number: u32) {
+        if let Some(row) = self.rows.get_mut(number as usize).and_then(Option::take) {
+            let entry = self.index.find_entry(spread(row.hash), |&n| n == number);
+            if let Ok(entry) = entry {
+                entry.remove();
+            }
+            self.free.push(number);
+        }
+    }
+
+    /// A record has come for a slice that was absorbed: `state` is what it comes to alone.
+    #[cold]
+    pub(super) fn add_late(
+        &mut self,
+        slice: Timestamp,
+        (hash, key): (u32, &K),
+        state: S,
+        merge: impl Merge<S>,
+    ) {
+        if slice >= self.absorbed_below || slice < self.left_below {
+            return;
+        }
+        let number = self.number_of(hash, key);
+        let Some(Some(row)) = self.rows.get_mut(number as usize) else {
+            return;
+        };
+        if slice >= self.turned_below[part_of(number)] {
+            row.cells += 1;
+            row.add(&state, merge);
+            self.cells += 1;
+            let column = self.column_of(slice);
+            if let Some(column) = self.columns.get_mut(column) {
+                column.push(number, state);
+            }
+            return;
+        }
+        let states = self.late.entry(number).or_default();
+        match states.iter_mut().find(|(of, _)| *of == slice) {
+            Some((_, known)) => merge(known, &state),
+            None => {
+                row.cells += 1;
+                self.cells += 1;
+                states.push((slice, state));
+            }
+        }
+    }
+
+    /// Where the column of a slice stands, made if there is none.
+    fn column_of(&mut self, slice: Timestamp) -> usize {
+        match self.columns.binary_search_by_key(&slice, |c| c.slice) {
+            Ok(at) => at,
+            Err(at) => {
+                let column = self.new_column(slice);
+                self.columns.insert(at, column);
+                at
+            }
+        }
+    }
+
+    /// Shows keys with what they come to in the window: at most `limit` rows from number `from`
+    /// on. Returns where to go on, if there is more.
+    pub(super) fn values(
+        &self,
+        from: usize,
+        limit: usize,
+        merge: impl Merge<S>,
+        mut each: impl FnMut(&K, &S),
+    ) -> Option<usize> {
+        let to = from.saturating_add(limit).min(self.rows.len());
+        let rows = self.rows.get(from..to).unwrap_or_default();
+        for (number, row) in (from..).zip(rows) {
+            let Some(row) = row else {
+                continue;
+            };
+            let late = if self.late.is_empty() {
+                None
+            } else {
+                self.late.get(&(number as u32))
+            };
+            match (&row.front, &row.back, late) {
+                (Some(only), None, None) | (None, Some(only), None) => each(&row.key, only),
+                (front, back, late) => {
+                    let late = late.into_iter().flatten().map(|(_, state)| state);
+                    let mut states = front.iter().chain(back).chain(late);
+                    if let Some(mut value) = states.next().cloned() {
+                        states.for_each(|state| merge(&mut value, state));
+                        each(&row.key, &value);
+                    }
+                }
+            }
+        }
+        (to < self.rows.len()).then_some(to)
+    }
+}
+
+impl<K, S: Clone> KeyRow<K, S> {
+    #[inline]
+    fn add(&mut self, state: &S, merge: impl Merge<S>) {
+        match &mut self.back {
+            Some(back) => merge(back, state),
+            None => self.back = Some(state.clone()),
+        }
+    }
+}
+
+impl<S> Column<S> {
+    #[inline]
+    fn push(&mut self, number: u32, state: S) {
+        let cells = &mut self.parts[part_of(number)];
+        cells.rows.push(number);
+        cells.states.push(state);
+    }
+}
