@@ -174,13 +174,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Vec<Row>, Failure> {
     rows(cli, "min", || min(|r: &Reading| r.2), &mut all)?;
     rows(cli, "max", || max(|r: &Reading| r.2), &mut all)?;
     rows(cli, "mean", || mean(|r: &Reading| r.2), &mut all)?;
-    let three = || {
-        (
-            count(),
-            mean(|r: &Reading| r.2),
-            max(|r: &Reading| r.2),
-        )
-    };
+    let three = || (count(), mean(|r: &Reading| r.2), max(|r: &Reading| r.2));
     rows(cli, "tuple", three, &mut all)?;
     let bits = || {
         custom(
@@ -190,6 +184,11 @@ pub(crate) fn run(cli: &Cli) -> Result<Vec<Row>, Failure> {
         )
     };
     rows(cli, "custom", bits, &mut all)?;
-    rows(cli, "quantile", || quantile(0.9, |r: &Reading| r.2 as f64), &mut all)?;
+    rows(
+        cli,
+        "quantile",
+        || quantile(0.9, |r: &Reading| r.2 as f64),
+        &mut all,
+    )?;
     Ok(all)
 }

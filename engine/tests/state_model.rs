@@ -210,7 +210,11 @@ impl<'a> Subject<'a> {
         let whole = whole || spilled || !self.own;
         if whole {
             // What a restart has read is in RocksDB already.
-            let mut all = if self.own { self.unwritten() } else { Vec::new() };
+            let mut all = if self.own {
+                self.unwritten()
+            } else {
+                Vec::new()
+            };
             all.extend(runs);
             self.changes.clear();
             self.store.write(&merged(all)).unwrap();
@@ -238,7 +242,9 @@ impl<'a> Subject<'a> {
 
     fn unwritten(&self) -> Vec<Run> {
         let files = self.changes.iter();
-        files.flat_map(|bytes| changes::decode(bytes).unwrap()).collect()
+        files
+            .flat_map(|bytes| changes::decode(bytes).unwrap())
+            .collect()
     }
 
     fn restart(&mut self) {

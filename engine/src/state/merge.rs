@@ -23,10 +23,7 @@ fn merged_family(mut runs: Vec<Run>) -> Vec<Run> {
     }
     let mut rows: Vec<(u128, &[u8], usize, Option<&[u8]>)> = Vec::new();
     for (age, run) in runs.iter().rev().enumerate() {
-        rows.extend(
-            run.rows()
-                .map(|(key, value)| (head(key), key, age, value)),
-        );
+        rows.extend(run.rows().map(|(key, value)| (head(key), key, age, value)));
     }
     // By key, the youngest first. Most pairs differ within their heads, which stand side by side.
     rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)).then(a.2.cmp(&b.2)));
@@ -41,9 +38,8 @@ fn merged_family(mut runs: Vec<Run>) -> Vec<Run> {
     let mut all = Vec::new();
     let mut open = Run::new(&runs[0].column_family);
     for (_, key, age, value) in rows {
-        let covers = |&(younger, from, to): &(usize, &[u8], &[u8])| {
-            younger < age && from <= key && key < to
-        };
+        let covers =
+            |&(younger, from, to): &(usize, &[u8], &[u8])| younger < age && from <= key && key < to;
         if ranges.iter().any(covers) {
             continue;
         }

@@ -40,7 +40,10 @@ pub(super) struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
 struct Live<S> {
     /// Nearly every key has one session at a time.
     first: Session<S>,
-    #[expect(clippy::box_collection, reason = "a word where there is no other session")]
+    #[expect(
+        clippy::box_collection,
+        reason = "a word where there is no other session"
+    )]
     others: Option<Box<Vec<Session<S>>>>,
     /// The time that a timer is set for; others that were set have lost their meaning.
     armed: Timestamp,
@@ -348,7 +351,11 @@ where
 {
     type In = Keyed<K, SessionInput<A::Input, T>>;
 
-    fn on_records(&mut self, mut records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+    fn on_records(
+        &mut self,
+        mut records: Records<'_, Self::In>,
+        cx: &OperatorContext,
+    ) -> Result<()> {
         let watermark = cx.watermark;
         let mut next = records.next();
         while let Some(record) = next.take() {
@@ -361,12 +368,10 @@ where
             }
             let accumulator = &*self.accumulator;
             let mut begun = false;
-            let live = self
-                .sessions
-                .upsert(self.slice, hash, &record.key, || {
-                    begun = true;
-                    Live::begun(time, reach, accumulator.init())
-                })?;
+            let live = self.sessions.upsert(self.slice, hash, &record.key, || {
+                begun = true;
+                Live::begun(time, reach, accumulator.init())
+            })?;
             let Some(state) = live.grow(time, reach) else {
                 self.take(record, watermark)?;
                 next = records.next();

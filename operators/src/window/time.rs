@@ -277,8 +277,7 @@ where
         let from = match overlap {
             None => {
                 let mut held = slices.namespaces_in(window.start..window.end);
-                held.next()
-                    .map(|(_, id)| From::Slice(id, Walk::default()))
+                held.next().map(|(_, id)| From::Slice(id, Walk::default()))
             }
             Some(overlap) => {
                 let from = overlap.absorb_from(window.start);
@@ -382,7 +381,11 @@ where
 {
     type In = Keyed<K, WindowInput<A::Input, T>>;
 
-    fn on_records(&mut self, mut records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+    fn on_records(
+        &mut self,
+        mut records: Records<'_, Self::In>,
+        cx: &OperatorContext,
+    ) -> Result<()> {
         // What this watermark makes due has been given out before these records came.
         self.fired = self.fired.max(cx.watermark);
         let mut next = records.next();
@@ -496,8 +499,12 @@ impl<K: Key, S: Wire> StateTable for Carried<'_, K, S> {
         self.slices.take_runs()
     }
 
-    fn settle(&mut self) {
-        self.slices.settle();
+    fn settle(&mut self, written: bool) {
+        self.slices.settle(written);
+    }
+
+    fn warm(&mut self, rows: usize) -> Result<bool> {
+        self.slices.warm(rows)
     }
 
     /// Slices go first: all but the newest are read again only for late records. Without what is

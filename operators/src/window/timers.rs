@@ -288,14 +288,15 @@ impl<K: Key> Timers<K> {
         let (start, end) = (number << self.width, (number + 1) << self.width);
         let slices: Vec<_> = self.stored.namespaces_in(start..end).collect();
         for (_, slice) in slices {
-            self.stored.walk(slice, &mut Walk::default(), usize::MAX, |row| {
-                timers.push(Timer {
-                    time: start,
-                    hash: row.hash,
-                    origin: Origin::ReadBack,
-                    key: row.key.clone(),
-                });
-            })?;
+            self.stored
+                .walk(slice, &mut Walk::default(), usize::MAX, |row| {
+                    timers.push(Timer {
+                        time: start,
+                        hash: row.hash,
+                        origin: Origin::ReadBack,
+                        key: row.key.clone(),
+                    });
+                })?;
         }
         Ok(())
     }
@@ -326,7 +327,10 @@ impl<K: Key> Timers<K> {
             width,
             ..
         } = self;
-        for (number, bucket) in (*first..).zip(near).chain(far.iter_mut().map(|(&n, b)| (n, b))) {
+        for (number, bucket) in (*first..)
+            .zip(near)
+            .chain(far.iter_mut().map(|(&n, b)| (n, b)))
+        {
             let new = bucket.timers.get(bucket.stored..).unwrap_or_default();
             put(stored, number << *width, new)?;
             bucket.stored = bucket.timers.len();
@@ -402,8 +406,12 @@ impl<K: Key> StateTable for Timers<K> {
         self.stored.take_runs()
     }
 
-    fn settle(&mut self) {
-        self.stored.settle();
+    fn settle(&mut self, written: bool) {
+        self.stored.settle(written);
+    }
+
+    fn warm(&mut self, rows: usize) -> Result<bool> {
+        self.stored.warm(rows)
     }
 
     fn evict(&mut self, bytes: usize) -> Result<usize> {
