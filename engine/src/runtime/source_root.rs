@@ -433,9 +433,11 @@ impl<F, G> Feed<'_, F, G> {
         self.at < self.end
     }
 
-    /// A record that has no time, or none that it may have.
+    /// A record that has no time, or none that it may have. In a box, so that it need not be made
+    /// in memory before it is known that it comes here.
     #[cold]
-    fn turn_away(&mut self, time: Option<Timestamp>) -> bool {
+    fn turn_away<T>(&mut self, record: Box<T>, time: Option<Timestamp>) -> bool {
+        drop(record);
         let Some(time) = time else {
             *self.skipped += 1;
             return self.next();
@@ -469,7 +471,7 @@ where
         *self.current = self.at;
         let time = match (self.time_of)(&record).0 {
             Some(time) if (EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) => time,
-            other => return self.turn_away(other),
+            other => return self.turn_away(Box::new(record), other),
         };
         let at = At {
             time,
@@ -511,7 +513,8 @@ where
             Some(time) if time > self.limit => {
                 *self.feed.current = self.feed.at;
                 *self.quarantined += 1;
-                self.quarantine.emit(time, record);
+                let record = Box::new(record);
+                self.quarantine.emit(time, *record);
                 self.feed.next()
             }
             _ => self.feed.emit(record),
