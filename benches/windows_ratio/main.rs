@@ -50,7 +50,11 @@ struct Cli {
     events: u64,
 
     /// Numbers of open sessions, about
-    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000,10000000")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1000,10000,100000,1000000,10000000"
+    )]
     open: Vec<u64>,
 
     /// Takes checkpoints every second, in a temporary folder; without it nothing is kept

@@ -6,6 +6,7 @@
 //! the barrier, by [`drain`](StateTable::drain) between batches or when they are touched again;
 //! until [`settle`](StateTable::settle) nothing that changed since may reach RocksDB.
 
+mod alter;
 mod evict;
 mod walk;
 
@@ -21,6 +22,7 @@ use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice};
 use crate::state::slot::{Mark, Slot};
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
+pub use crate::state::table::alter::Fate;
 pub use crate::state::table::walk::Walk;
 
 /// A handle on a namespace of a [`Table`], valid until it is dropped.

@@ -277,8 +277,7 @@ where
         let from = match overlap {
             None => {
                 let mut held = slices.namespaces_in(window.start..window.end);
-                held.next()
-                    .map(|(_, id)| From::Slice(id, Walk::default()))
+                held.next().map(|(_, id)| From::Slice(id, Walk::default()))
             }
             Some(overlap) => {
                 let from = overlap.absorb_from(window.start);
@@ -382,7 +381,11 @@ where
 {
     type In = Keyed<K, WindowInput<A::Input, T>>;
 
-    fn on_records(&mut self, mut records: Records<'_, Self::In>, cx: &OperatorContext) -> Result<()> {
+    fn on_records(
+        &mut self,
+        mut records: Records<'_, Self::In>,
+        cx: &OperatorContext,
+    ) -> Result<()> {
         // What this watermark makes due has been given out before these records came.
         self.fired = self.fired.max(cx.watermark);
         let mut next = records.next();
