@@ -15,9 +15,9 @@ type Reading = (i64, u64, i64);
 
 const OVERLAPS: [u32; 3] = [1, 10, 100];
 const SLIDE: Duration = Duration::from_secs(1);
-/// Events in a millisecond of event time. A slice of the denser stream holds ten times the
+/// Events in a millisecond of event time. A slice of the denser stream holds four times the
 /// events and about as many keys: the two show what an event and what a result costs.
-const DENSITIES: [u64; 2] = [20, 200];
+const DENSITIES: [u64; 2] = [20, 80];
 
 /// One accumulator at one size of the window.
 #[derive(Debug, Serialize)]
@@ -28,7 +28,7 @@ pub(crate) struct Row {
     ns_per_event: f64,
     /// The whole job's cost per event beside that of windows of one slide.
     ratio: f64,
-    /// The same at 200 events a millisecond, where there are fewer results.
+    /// The same at 80 events a millisecond, where there are fewer results.
     dense_ns_per_event: f64,
     dense_ratio: f64,
     results_per_event: f64,

@@ -6,6 +6,7 @@
 //! the barrier, by [`drain`](StateTable::drain) between batches or when they are touched again;
 //! until [`settle`](StateTable::settle) nothing that changed since may reach RocksDB.
 
+mod alter;
 mod evict;
 mod walk;
 mod warm;
@@ -24,6 +25,7 @@ use crate::state::table::evict::Evictable;
 use crate::state::table::warm::Warming;
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
+pub use crate::state::table::alter::Fate;
 pub use crate::state::table::walk::Walk;
 
 /// A handle on a namespace of a [`Table`], valid until it is dropped.

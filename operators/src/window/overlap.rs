@@ -408,3 +408,98 @@ impl<S> Column<S> {
         cells.states.push(state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    type Sums = BTreeMap<(Timestamp, u32), u64>;
+
+    fn add(state: &mut u64, other: &u64) {
+        *state += other;
+    }
+
+    /// What the window `[start, end)` holds, from all that was put into its slices.
+    fn expected(sums: &Sums, start: Timestamp, end: Timestamp) -> BTreeMap<u32, u64> {
+        let mut by_key = BTreeMap::new();
+        for (&(slice, key), sum) in sums {
+            if (start..end).contains(&slice) {
+                *by_key.entry(key).or_default() += sum;
+            }
+        }
+        by_key
+    }
+
+    fn shown(overlap: &Overlap<u32, u64>, limit: usize) -> BTreeMap<u32, u64> {
+        let (mut values, mut next) = (BTreeMap::new(), Some(0));
+        while let Some(from) = next {
+            next = overlap.values(from, limit, add, |&key, &value| {
+                assert_eq!(values.insert(key, value), None, "key {key} comes once");
+            });
+        }
+        values
+    }
+
+    /// Fires a window.
+    fn fire(overlap: &mut Overlap<u32, u64>, sums: &Sums, start: Timestamp, end: Timestamp) {
+        let from = overlap.absorb_from(start);
+        let mut begun = None;
+        for (&(slice, key), value) in sums.range((from, 0)..(end, 0)) {
+            if begun != Some(slice) {
+                overlap.begin_slice(slice);
+                begun = Some(slice);
+            }
+            let (hash, key) = (key % 5, &key);
+            overlap.absorb(&Row { hash, key, value }, add);
+        }
+        overlap.advance(start, end, add);
+    }
+
+    proptest! {
+        /// Whatever comes, in time or late, and whatever is forgotten: each window shows what
+        /// its slices come to.
+        #[test]
+        fn w2_f4_a_window_is_what_its_slices_come_to(
+            slices in 1i64..20,
+            step in 1i64..4,
+            fires in prop::collection::vec(
+                (
+                    prop::collection::vec((0i64..4, 0u32..12, 1u64..1000), 0..12),
+                    prop::collection::vec((0i64..24, 0u32..14, 1u64..1000), 0..4),
+                    prop::bool::weighted(0.05),
+                    1i64..6,
+                ),
+                1..60,
+            ),
+        ) {
+            let mut overlap = Overlap::new(slices as usize);
+            let (mut sums, mut end) = (Sums::new(), 0);
+            for (on_time, late, forget, jump) in fires {
+                if forget {
+                    overlap.forget();
+                }
+                // Windows without a slice do not fire.
+                let next = end + step * if jump == 1 { 7 } else { 1 };
+                for (back, key, value) in on_time {
+                    let slice = next - 1 - back.min(next - 1 - end);
+                    *sums.entry((slice, key)).or_default() += value;
+                }
+                for (back, key, value) in late {
+                    let slice = end - 1 - back;
+                    *sums.entry((slice, key)).or_default() += value;
+                    overlap.add_late(slice, (key % 5, &key), value, add);
+                }
+                end = next;
+                fire(&mut overlap, &sums, end - slices, end);
+                prop_assert_eq!(shown(&overlap, 3), expected(&sums, end - slices, end));
+            }
+            // Once all slices are left behind, nothing is kept.
+            overlap.advance(end + slices, end + slices, add);
+            prop_assert_eq!(shown(&overlap, 3), BTreeMap::new());
+            prop_assert_eq!((overlap.cells, overlap.index.len()), (0, 0));
+        }
+    }
+}

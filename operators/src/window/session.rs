@@ -7,7 +7,7 @@ use millstream_engine::error::Result;
 use millstream_engine::graph::operator::{
     AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
 };
-use millstream_engine::state::table::{SliceId, StateTable, Table};
+use millstream_engine::state::table::{Fate, SliceId, StateTable, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::accumulator::Accumulator;
@@ -108,6 +108,18 @@ struct Session<S> {
     emitted: Option<Timing>,
     /// How many panes it has had, those taken back included.
     panes: u32,
+}
+
+/// What a timer finds of its key.
+enum Found<R> {
+    /// Its timer is another one.
+    Armed(Timestamp),
+    /// One session that has grown since: its timer is now this.
+    Grown(Timestamp),
+    /// One session that is over, with the number of its pane and its value: it is forgotten.
+    Ended(SessionWindow, u32, R),
+    /// Several sessions, or one that may still grow.
+    Several,
 }
 
 impl<S> Session<S> {
@@ -259,41 +271,43 @@ where
 
     /// A timer has come: fires and forgets what is due of a key, and sets the next timer.
     fn handle(&mut self, timer: Timer<K>, watermark: Timestamp) -> Result<()> {
-        let (slice, hash) = (self.slice, timer.hash);
-        let Some(live) = self.sessions.get_mut(slice, hash, &timer.key)? else {
-            return Ok(());
-        };
-        let armed = live.armed;
-        if armed != timer.time {
-            if timer.origin == Origin::ReadBack {
-                self.timers.set(armed, hash, timer.key)?;
+        let (lateness, hash, accumulator) = (self.lateness, timer.hash, &*self.accumulator);
+        let found = self.sessions.alter(self.slice, hash, &timer.key, |live| {
+            let only = &live.first;
+            if live.armed != timer.time {
+                (Fate::Stays, Found::Armed(live.armed))
+            } else if live.others.is_some() || only.emitted.is_some() {
+                (Fate::Stays, Found::Several)
+            } else if only.reach > watermark {
+                live.armed = only.reach;
+                (Fate::Stays, Found::Grown(live.armed))
+            } else if lateness > 0 {
+                (Fate::Stays, Found::Several)
+            } else {
+                let value = accumulator.finish(&only.state);
+                (Fate::Goes, Found::Ended(only.window(), only.panes, value))
             }
-            return Ok(());
+        })?;
+        match found {
+            None => {}
+            Some(Found::Armed(_)) if timer.origin != Origin::ReadBack => {}
+            Some(Found::Armed(due) | Found::Grown(due)) => self.timers.set(due, hash, timer.key)?,
+            Some(Found::Several) => self.fire(timer, watermark)?,
+            Some(Found::Ended(window, number, value)) => {
+                let result = Windowed {
+                    key: timer.key,
+                    window,
+                    pane: Pane {
+                        timing: Timing::OnTime,
+                        number,
+                    },
+                    change: Change::Insert,
+                    value,
+                };
+                self.results.emit(window.end - 1, result);
+            }
         }
-        let only = &live.first;
-        if live.others.is_none() && only.emitted.is_none() && only.reach > watermark {
-            // It has grown since the timer was set.
-            live.armed = only.reach;
-            let due = live.armed;
-            return self.timers.set(due, hash, timer.key);
-        }
-        if self.lateness == 0 && live.others.is_none() && only.emitted.is_none() {
-            // The usual end: it fires and is forgotten in one.
-            let result = Windowed {
-                key: timer.key,
-                window: only.window(),
-                pane: Pane {
-                    timing: Timing::OnTime,
-                    number: only.panes,
-                },
-                change: Change::Insert,
-                value: self.accumulator.finish(&only.state),
-            };
-            self.sessions.remove(slice, hash, &result.key)?;
-            self.results.emit(result.window.end - 1, result);
-            return Ok(());
-        }
-        self.fire(timer, watermark)
+        Ok(())
     }
 
     fn fire(&mut self, timer: Timer<K>, watermark: Timestamp) -> Result<()> {

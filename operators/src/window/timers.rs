@@ -431,3 +431,44 @@ impl<K: Key> StateTable for Timers<K> {
         self.stored.inventory()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn p1_timers_come_once_and_in_the_order_of_their_times(
+            span in prop::sample::select(vec![1i64, 10, 100, 100_000]),
+            steps in prop::collection::vec(
+                (prop::collection::vec(-20_000i64..20_000, 0..8), 0i64..3000),
+                1..40,
+            ),
+        ) {
+            let mut timers = Timers::new(TableContext::in_memory("timers"), span);
+            let mut set: Vec<Timestamp> = Vec::new();
+            let mut watermark = -20_000;
+            for (times, ahead) in steps {
+                for time in times {
+                    timers.set(time, 0, time).unwrap();
+                    set.push(time);
+                }
+                watermark += ahead;
+                set.sort_unstable();
+                let due = set.partition_point(|&time| time <= watermark);
+                let expected: Vec<_> = set.drain(..due).collect();
+                if let Some(&first) = expected.first() {
+                    prop_assert!(timers.due() <= first);
+                }
+                let mut taken = Vec::new();
+                while let Some(timer) = timers.take_due(watermark).unwrap() {
+                    prop_assert_eq!(timer.time, timer.key);
+                    taken.push(timer.time);
+                }
+                prop_assert_eq!(taken, expected);
+                prop_assert!(timers.due() > watermark);
+            }
+        }
+    }
+}
