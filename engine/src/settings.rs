@@ -38,7 +38,7 @@ impl Default for Settings {
             checkpoint_dir: None,
             checkpoint_interval: Duration::from_secs(1),
             fresh: false,
-            batch_records: 2048,
+            batch_records: 4096,
             memory_bytes: 0,
             queue_bytes: 2 << 20,
             flush_interval: Duration::from_millis(100),
