@@ -88,7 +88,7 @@ impl Case {
                 let place = place.wrapping_mul(2 * turn + 0x9e37_79b1) % block;
                 (in_block + 8 - turn) * block + place
             }
-            Case::Hot if mixed % 4 > 0 => 5_000_000 + n / 5000,
+            Case::Hot if !mixed.is_multiple_of(4) => 5_000_000 + n / 5000,
             Case::Hot => n / 5000 + mixed % 1000,
             Case::Alone { .. } => n,
         };
