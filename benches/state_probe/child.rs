@@ -50,11 +50,9 @@ fn run_one(plan: &Plan) -> Result<Figures, Failure> {
 
 /// The median of each figure; of stalls, the worst.
 fn medians(figures: &[Figures]) -> Figures {
-    let of = |figure: fn(&Figures) -> f64| {
-        median(&mut figures.iter().map(figure).collect::<Vec<_>>())
-    };
-    let worst =
-        |figure: fn(&Figures) -> f64| figures.iter().map(figure).fold(f64::NAN, f64::max);
+    let of =
+        |figure: fn(&Figures) -> f64| median(&mut figures.iter().map(figure).collect::<Vec<_>>());
+    let worst = |figure: fn(&Figures) -> f64| figures.iter().map(figure).fold(f64::NAN, f64::max);
     Figures {
         build_secs: of(|f| f.build_secs),
         events: of(|f| f.events as f64) as u64,

@@ -179,7 +179,10 @@ fn main() -> Result<(), Failure> {
                 checkpoints: None,
                 ..tested.clone()
             };
-            print(&compared("stall", &child::by_turns(&[base, tested], common.runs)?)?)
+            print(&compared(
+                "stall",
+                &child::by_turns(&[base, tested], common.runs)?,
+            )?)
         }
         Probe::Epochs {
             keys: all,
@@ -200,7 +203,10 @@ fn main() -> Result<(), Failure> {
                 interval: Duration::from_millis(short_ms),
                 ..base.clone()
             };
-            print(&compared("epochs", &child::by_turns(&[base, tested], common.runs)?)?)
+            print(&compared(
+                "epochs",
+                &child::by_turns(&[base, tested], common.runs)?,
+            )?)
         }
         Probe::LargerThanMemory {
             keys: all,

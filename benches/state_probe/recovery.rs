@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use millstream::{Clock, Counted, Environment};
 use serde::Serialize;
@@ -131,4 +131,3 @@ fn mib_in(dir: &Path) -> f64 {
     }
     bytes as f64 / f64::from(1 << 20)
 }
-

@@ -113,7 +113,10 @@ impl Gaps {
     fn new() -> Result<Self, Failure> {
         Ok(Gaps {
             phase: AtomicU8::new(BUILDING),
-            of: Mutex::new((Histogram::new_with_max(STALL_NANOS_MAX, 3)?, Histogram::new_with_max(STALL_NANOS_MAX, 3)?)),
+            of: Mutex::new((
+                Histogram::new_with_max(STALL_NANOS_MAX, 3)?,
+                Histogram::new_with_max(STALL_NANOS_MAX, 3)?,
+            )),
         })
     }
 

@@ -149,7 +149,10 @@ mod tests {
         let sealed = encode(&[run]);
         let body = &sealed[28..];
         for cut in 0..body.len() {
-            assert!(decode(&envelope::seal(MAGIC, &body[..cut])).is_err(), "{cut}");
+            assert!(
+                decode(&envelope::seal(MAGIC, &body[..cut])).is_err(),
+                "{cut}"
+            );
         }
         let longer = [body, b"x"].concat();
         assert!(decode(&envelope::seal(MAGIC, &longer)).is_err());

@@ -163,10 +163,8 @@ impl<K: Eq, V> Slice<K, V> {
     /// one after the other.
     pub(crate) fn fetch_ahead(&self, rows: usize) {
         let next = self.frozen.iter().rev().take(rows);
-        let serialised = next.filter(|&&row| {
-            self.row(row)
-                .is_some_and(|slot| slot.mark.is_serialised())
-        });
+        let serialised =
+            next.filter(|&&row| self.row(row).is_some_and(|slot| slot.mark.is_serialised()));
         std::hint::black_box(serialised.count());
     }
 

@@ -133,7 +133,10 @@ impl<K: Key, V: Wire> Table<K, V> {
     /// A namespace that was dropped and came back must not lose its new rows when RocksDB is told
     /// of the drop.
     fn write_dropped(&mut self, run: &mut Run) {
-        let earlier = self.dropped_unwritten.iter_mut().map(|(_, dropped)| dropped);
+        let earlier = self
+            .dropped_unwritten
+            .iter_mut()
+            .map(|(_, dropped)| dropped);
         for dropped in earlier.chain(&mut self.dropped) {
             // Told twice, it would delete what was evicted in between.
             if !std::mem::replace(&mut dropped.told, true) {
