@@ -30,6 +30,7 @@ enum Step {
     Drop(i64),
     Get(i64, u16),
     Walk(i64),
+    Prefetch(i64, u16),
     Evict(usize),
     /// Between two batches, after a restart.
     Warm(usize),
@@ -53,6 +54,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (namespace.clone(), key.clone()).prop_map(|(n, k)| Step::Remove(n, k)),
         1 => namespace.clone().prop_map(Step::Drop),
         4 => (namespace.clone(), key).prop_map(|(n, k)| Step::Get(n, k)),
+        2 => (namespace.clone(), 1u16..12).prop_map(|(n, k)| Step::Prefetch(n, k)),
         1 => namespace.prop_map(Step::Walk),
         2 => (0usize..2000).prop_map(Step::Evict),
         3 => (1usize..6).prop_map(Step::Warm),
@@ -141,6 +143,15 @@ impl<'a> Subject<'a> {
                 let value = self.table.get(slice, stable_hash(&key), &key).unwrap();
                 assert_eq!(value, self.model.get(&(namespace, key)));
             }
+            Step::Prefetch(namespace, keys) => {
+                let Some(slice) = self.table.find_slice(namespace) else {
+                    return;
+                };
+                // Some of them twice.
+                let keys: Vec<u16> = (0..keys).chain(0..keys / 2).collect();
+                let keys = keys.iter().map(|key| (stable_hash(key), key));
+                self.table.prefetch(slice, keys).unwrap();
+            }
             Step::Walk(namespace) => self.walk(namespace),
             Step::Evict(bytes) => {
                 self.table.evict(bytes).unwrap();
@@ -217,7 +228,7 @@ impl<'a> Subject<'a> {
             };
             all.extend(runs);
             self.changes.clear();
-            self.store.write(&merged(all)).unwrap();
+            self.store.write(&merged(&all)).unwrap();
             self.saves += 1;
             let copy = self.dir.join(format!("copy-{}", self.saves));
             self.store.checkpoint(&copy).unwrap();
@@ -261,7 +272,7 @@ impl<'a> Subject<'a> {
         self.saves += 1;
         copy_dir(&from, &live);
         self.store = Arc::new(Store::open(&live, &[FAMILY.to_owned()], MEMORY).unwrap());
-        self.store.write(&merged(self.unwritten())).unwrap();
+        self.store.write(&merged(&self.unwritten())).unwrap();
         self.own = false;
         self.table = open(&self.store, namespaces, self.whole);
         self.model = state;
@@ -282,7 +293,7 @@ fn stored(copy: &Path, unwritten: Vec<Run>) -> Model {
     let _ = std::fs::remove_dir_all(&readable);
     copy_dir(copy, &readable);
     let store = Store::open(&readable, &[FAMILY.to_owned()], MEMORY).unwrap();
-    store.write(&merged(unwritten)).unwrap();
+    store.write(&merged(&unwritten)).unwrap();
     let mut rows = Model::new();
     for namespace in -2..3 {
         store

@@ -63,6 +63,9 @@ where
     fn on_records(&mut self, records: Records<'_, Self::In>, _cx: &OperatorContext) -> Result<()> {
         let slice = self.values.slice(0);
         let steps = &*self.steps;
+        let upcoming = records.upcoming().iter();
+        self.values
+            .prefetch(slice, upcoming.map(|record| (record.hash, &record.key)))?;
         for record in records {
             self.processed += 1;
             let value = self

@@ -54,6 +54,13 @@ pub enum Event {
         /// The epoch.
         epoch: u64,
     },
+    /// A part of a worker's state as of the barrier, ahead of the rest.
+    HandedOver {
+        /// What is to be written.
+        runs: Vec<Run>,
+        /// The memory that it takes.
+        bytes: usize,
+    },
     /// The state of an epoch is saved, but not committed.
     StateSealed {
         /// The epoch.

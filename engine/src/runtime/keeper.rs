@@ -20,6 +20,8 @@ use crate::state::run::Run;
 
 /// What the supervisor asks of the keeper.
 pub(crate) enum Order {
+    /// Take a part of what an epoch has changed, ahead of `Save`.
+    Write { runs: Vec<Run>, bytes: usize },
     /// Save the state of the epoch, of which this is what has changed.
     Save { epoch: u64, runs: Vec<Run> },
     /// The commit point of the epoch.
@@ -34,10 +36,22 @@ const INGEST_ROWS_MIN: usize = 50_000;
 /// So many files of changes stand beside a whole checkpoint at most.
 const CHANGES_MAX: usize = 256;
 
-/// How much memory changes may take before RocksDB is told of them: a restart has to read as
-/// much.
-pub(crate) fn changes_bytes_max(memory_bytes: usize) -> usize {
-    (memory_bytes / 64).clamp(64 << 10, 32 << 20)
+/// How much the keeper holds in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Changes, before RocksDB is told of them: a restart has to read as much.
+    changes_bytes: usize,
+    /// Parts of an epoch, before RocksDB is told of them.
+    parts_bytes: usize,
+}
+
+impl Bounds {
+    pub(crate) fn of(memory_bytes: usize) -> Self {
+        Bounds {
+            changes_bytes: (memory_bytes / 64).clamp(64 << 10, 32 << 20),
+            parts_bytes: (memory_bytes / 32).clamp(1 << 20, 256 << 20),
+        }
+    }
 }
 
 /// See the [module](self).
@@ -51,7 +65,12 @@ pub(crate) struct Keeper<'a> {
     /// The changes since the last whole checkpoint, the oldest first.
     unwritten: Vec<Run>,
     unwritten_bytes: usize,
-    changes_bytes_max: usize,
+    /// What has come of the epoch that is to be saved next, and is not in RocksDB.
+    parts: Vec<Run>,
+    parts_bytes: usize,
+    /// Some of that epoch is in RocksDB.
+    whole_due: bool,
+    bounds: Bounds,
 }
 
 impl<'a> Keeper<'a> {
@@ -60,7 +79,7 @@ impl<'a> Keeper<'a> {
         dir: &'a CheckpointDir,
         store: &'a Store,
         restored: Option<StateEntry>,
-        changes_bytes_max: usize,
+        bounds: Bounds,
     ) -> Self {
         Keeper {
             dir,
@@ -69,7 +88,10 @@ impl<'a> Keeper<'a> {
             own: false,
             unwritten: Vec::new(),
             unwritten_bytes: 0,
-            changes_bytes_max,
+            parts: Vec::new(),
+            parts_bytes: 0,
+            whole_due: false,
+            bounds,
         }
     }
 
@@ -90,29 +112,39 @@ impl<'a> Keeper<'a> {
             });
             let failed = done.is_err();
             let event = done.unwrap_or_else(|error| {
-                Event::Failed(Box::new(Failure {
+                Some(Event::Failed(Box::new(Failure {
                     error: error.at("checkpoint"),
                     record: None,
-                }))
+                })))
             });
-            let _ = events.send(event);
+            if let Some(event) = event {
+                let _ = events.send(event);
+            }
             if failed {
                 return;
             }
         }
     }
 
-    fn obey(&mut self, order: Order, saved: impl Fn(u64, bool)) -> Result<Event> {
-        match order {
-            Order::Save { epoch, mut runs } => {
-                runs.retain(|run| !run.is_empty());
-                runs.iter_mut().for_each(Run::sort);
+    fn obey(&mut self, order: Order, saved: impl Fn(u64, bool)) -> Result<Option<Event>> {
+        let event = match order {
+            Order::Write { runs, bytes } => {
+                let taken = self.take_parts(runs, bytes);
+                self.store.arrived(bytes);
+                taken?;
+                return Ok(None);
+            }
+            Order::Save { epoch, runs } => {
+                self.take_runs(runs);
+                let runs = std::mem::take(&mut self.parts);
+                self.parts_bytes = 0;
                 let spilled = self.store.take_spill();
                 let bytes: usize = runs.iter().map(Run::bytes).sum();
                 let base = self.previous.take_if(|previous| {
                     self.own
                         && !spilled
-                        && self.unwritten_bytes + bytes <= self.changes_bytes_max
+                        && !self.whole_due
+                        && self.unwritten_bytes + bytes <= self.bounds.changes_bytes
                         && previous.changes.len() < CHANGES_MAX
                 });
                 let state = match base {
@@ -120,19 +152,51 @@ impl<'a> Keeper<'a> {
                     None => self.save_whole(epoch, runs, &saved)?,
                 };
                 self.previous = Some(state.clone());
-                Ok(Event::StateSealed { epoch, state })
+                Event::StateSealed { epoch, state }
             }
             Order::Commit(manifest) => {
                 self.dir.commit(&manifest)?;
-                Ok(Event::Committed {
+                Event::Committed {
                     epoch: manifest.epoch,
-                })
+                }
             }
             Order::CollectGarbage { before } => {
                 self.dir.collect_garbage(before)?;
-                Ok(Event::CollectedGarbage { epoch: before })
+                Event::CollectedGarbage { epoch: before }
             }
+        };
+        Ok(Some(event))
+    }
+
+    fn take_runs(&mut self, mut runs: Vec<Run>) {
+        runs.retain(|run| !run.is_empty());
+        runs.iter_mut().for_each(Run::sort);
+        self.parts.append(&mut runs);
+    }
+
+    /// Keeps a part, or writes all of them. While changes wait, they would have to go first, and
+    /// with them older values of rows that workers before the barrier have evicted.
+    fn take_parts(&mut self, runs: Vec<Run>, bytes: usize) -> Result<()> {
+        self.take_runs(runs);
+        self.parts_bytes += bytes;
+        if self.parts_bytes > self.bounds.parts_bytes && self.unwritten.is_empty() {
+            let parts = std::mem::take(&mut self.parts);
+            self.parts_bytes = 0;
+            self.whole_due = true;
+            self.write(parts)?;
         }
+        Ok(())
+    }
+
+    fn write(&self, runs: Vec<Run>) -> Result<()> {
+        let many = runs.iter().map(Run::len).sum::<usize>() >= INGEST_ROWS_MIN;
+        reach("rocks.write")?;
+        match many {
+            true => self.store.ingest(&runs)?,
+            false => self.store.write(&runs)?,
+        }
+        self.store.reuse(runs);
+        Ok(())
     }
 
     /// Beside the last whole checkpoint; RocksDB is told later.
@@ -162,24 +226,18 @@ impl<'a> Keeper<'a> {
         mut runs: Vec<Run>,
         saved: impl Fn(u64, bool),
     ) -> Result<StateEntry> {
-        let rows = |runs: &[Run]| runs.iter().map(Run::len).sum::<usize>();
-        let many = rows(&self.unwritten) + rows(&runs) >= INGEST_ROWS_MIN;
-        if many || !self.unwritten.is_empty() {
+        if !self.unwritten.is_empty() {
             let mut all = std::mem::take(&mut self.unwritten);
             all.append(&mut runs);
-            runs = merged(all);
+            runs = merged(&all);
+            self.store.reuse(all);
         }
-        reach("rocks.write")?;
-        if many {
-            self.store.ingest(&runs)?;
-        } else {
-            self.store.write(&runs)?;
-        }
-        drop(runs);
+        self.write(runs)?;
         let target = self.dir.new_epoch_dir(epoch)?;
         reach("rocks.flush")?;
         self.store.checkpoint(&target)?;
         self.unwritten_bytes = 0;
+        self.whole_due = false;
         self.store.set_unwritten(false);
         saved(epoch, true);
         let state = self.dir.seal(&target, self.previous.as_ref())?;

@@ -166,7 +166,7 @@ fn prepare(
             dir.prepare_live(start)?;
             let store = open_store(graph, &dir.live_dir(), memory / 4)?;
             if let Some(manifest) = &restored {
-                store.write(&merged(dir.read_changes(&manifest.state)?))?;
+                store.write(&merged(&dir.read_changes(&manifest.state)?))?;
             }
             Some(Arc::new(store))
         }
@@ -355,7 +355,7 @@ impl<'a> Supervisor<'a> {
         let spawned = |e| Error::io("a thread cannot be started", e);
         if let (Some(dir), Some(store)) = (dir, &cx.store) {
             let restored = self.restored.as_ref().map(|m| m.state.clone());
-            let changes_bytes_max = keeper::changes_bytes_max(memory_of(&cx.settings));
+            let bounds = keeper::Bounds::of(memory_of(&cx.settings));
             let saved = |epoch, written| {
                 cx.control.settle(epoch, written);
                 cx.hub.ring_all();
@@ -363,7 +363,7 @@ impl<'a> Supervisor<'a> {
             std::thread::Builder::new()
                 .name("keeper".to_owned())
                 .spawn_scoped(scope, move || {
-                    let keeper = Keeper::new(&dir, store, restored, changes_bytes_max);
+                    let keeper = Keeper::new(&dir, store, restored, bounds);
                     keeper.run(&orders, &cx.events, saved);
                 })
                 .map_err(spawned)?;
@@ -424,6 +424,11 @@ impl<'a> Supervisor<'a> {
             } => {
                 self.runs.extend(runs);
                 Signal::StateFlushed { worker, epoch }
+            }
+            Event::HandedOver { runs, bytes } => {
+                // As for every order: a keeper that is gone has said why.
+                let _ = orders.send(Order::Write { runs, bytes });
+                return Ok(());
             }
             Event::Exhausted { worker } => Signal::SourcesExhausted { worker },
             Event::Prepared {

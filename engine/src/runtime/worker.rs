@@ -77,6 +77,8 @@ struct Worker<'a> {
     draining: Option<Barrier>,
     /// The epoch whose state is handed over but not in a checkpoint yet.
     unsettled: Option<u64>,
+    /// What was handed over is not taken fast enough.
+    held_back: bool,
     exhausted: bool,
     /// Restored state is still being read back.
     warming: bool,
@@ -101,6 +103,7 @@ impl<'a> Worker<'a> {
             passing: None,
             draining: None,
             unsettled: None,
+            held_back: false,
             exhausted: false,
             warming: cx.restored.is_some(),
             steps: 0,
@@ -118,9 +121,9 @@ impl<'a> Worker<'a> {
             }
             self.watch_memory()?;
             self.warm()?;
-            if !worked && self.draining.is_none() {
+            if !worked && (self.draining.is_none() || self.held_back) {
                 self.report_exhaustion();
-                if self.warming {
+                if self.warming && !self.held_back {
                     continue;
                 }
                 let nap = self.flush();
@@ -181,15 +184,28 @@ impl<'a> Worker<'a> {
     /// Hands over frozen rows; true when the barrier was the last and all is handed over.
     fn drain(&mut self, rows: usize) -> Result<bool> {
         let Some(barrier) = self.draining else {
+            self.held_back = false;
             return Ok(false);
         };
+        let store = self.cx.store.as_ref();
+        self.held_back = store.is_some_and(|store| store.in_flight() > self.cx.state_bytes / 8);
+        if self.held_back {
+            return Ok(false);
+        }
         let mut result = Ok(true);
+        let mut full: Vec<Run> = Vec::new();
         for node in &mut self.nodes {
             node.tables(&mut |table| {
                 if matches!(result, Ok(true)) {
                     result = table.drain(rows);
+                    full.extend(table.take_full_runs());
                 }
             });
+        }
+        if let Some(store) = store.filter(|_| !full.is_empty()) {
+            let bytes = full.iter().map(Run::bytes).sum();
+            store.set_off(bytes);
+            self.report(Event::HandedOver { runs: full, bytes });
         }
         if !result? {
             return Ok(false);

@@ -55,6 +55,9 @@ pub trait StateTable {
     /// Takes what was handed over since the last call.
     fn take_runs(&mut self) -> Vec<Run>;
 
+    /// Takes of that what will not grow any more, if it is worth it.
+    fn take_full_runs(&mut self) -> Vec<Run>;
+
     /// What was handed over at the earliest barrier that is not settled yet is part of a
     /// checkpoint now; `written`: and in RocksDB, with all that came before it.
     fn settle(&mut self, written: bool);

@@ -5,58 +5,84 @@ use std::collections::BTreeMap;
 use crate::state::run::Run;
 
 /// What writing `runs` one after the other comes to. Each of them must be sorted; the result is.
-pub fn merged(runs: Vec<Run>) -> Vec<Run> {
-    let mut families: BTreeMap<String, Vec<Run>> = BTreeMap::new();
-    for run in runs.into_iter().filter(|run| !run.is_empty()) {
-        families
-            .entry(run.column_family.clone())
-            .or_default()
-            .push(run);
-    }
-    let families = families.into_values();
-    families.flat_map(merged_family).collect()
-}
-
-fn merged_family(mut runs: Vec<Run>) -> Vec<Run> {
-    if runs.len() < 2 {
-        return runs;
-    }
-    let mut rows: Vec<(u128, &[u8], usize, Option<&[u8]>)> = Vec::new();
-    for (age, run) in runs.iter().rev().enumerate() {
-        rows.extend(run.rows().map(|(key, value)| (head(key), key, age, value)));
-    }
-    // By key, the youngest first. Most pairs differ within their heads, which stand side by side.
-    rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)).then(a.2.cmp(&b.2)));
-    rows.dedup_by(|older, younger| older.1 == younger.1);
-    // A range deletes what older runs have put.
-    let ranges: Vec<(usize, &[u8], &[u8])> = runs
-        .iter()
-        .rev()
-        .enumerate()
-        .flat_map(|(age, run)| run.ranges().iter().map(move |(a, b)| (age, &a[..], &b[..])))
-        .collect();
+pub fn merged(runs: &[Run]) -> Vec<Run> {
     let mut all = Vec::new();
-    let mut open = Run::new(&runs[0].column_family);
-    for (_, key, age, value) in rows {
-        let covers =
-            |&(younger, from, to): &(usize, &[u8], &[u8])| younger < age && from <= key && key < to;
-        if ranges.iter().any(covers) {
-            continue;
+    for (column_family, runs) in by_family(runs) {
+        let merged = Merged::of(runs);
+        let mut open = Run::new(column_family);
+        for range in merged.ranges() {
+            open.delete_range(range.clone());
         }
-        if open.is_full() {
-            let next = Run::new(&open.column_family);
-            all.push(std::mem::replace(&mut open, next));
+        for (key, value) in merged.rows() {
+            if open.is_full() {
+                all.push(std::mem::replace(&mut open, Run::new(column_family)));
+            }
+            open.push_bytes(key, value);
         }
-        open.push_bytes(key, value);
-    }
-    all.push(open);
-    // All ranges go before all rows.
-    for run in &mut runs {
-        for range in run.take_ranges() {
-            all[0].delete_range(range);
-        }
+        all.push(open);
     }
     all
+}
+
+/// The runs of each column family, in their order.
+pub(crate) fn by_family(runs: &[Run]) -> BTreeMap<&str, Vec<&Run>> {
+    let mut families: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
+    for run in runs.iter().filter(|run| !run.is_empty()) {
+        families.entry(&run.column_family).or_default().push(run);
+    }
+    families
+}
+
+/// The runs of one column family as one, without a copy of them.
+pub(crate) struct Merged<'r> {
+    runs: Vec<&'r Run>,
+    rows: Vec<Place>,
+}
+
+/// Where a row stands: its key's head, its run, its number there.
+type Place = (u128, u32, u32);
+
+impl<'r> Merged<'r> {
+    pub(crate) fn of(runs: Vec<&'r Run>) -> Self {
+        let mut rows: Vec<Place> = Vec::with_capacity(runs.iter().map(|run| run.len()).sum());
+        for (number, run) in runs.iter().enumerate() {
+            let keys = run.rows().map(|(key, _)| head(key)).zip(0..);
+            rows.extend(keys.map(|(head, row)| (head, number as u32, row)));
+        }
+        let key = |place: &Place| runs[place.1 as usize].row(place.2).0;
+        // By key, the youngest first. Most pairs differ within their heads.
+        rows.sort_unstable_by(|a, b| {
+            let keys = a.0.cmp(&b.0).then_with(|| key(a).cmp(key(b)));
+            keys.then(b.1.cmp(&a.1))
+        });
+        rows.dedup_by(|older, younger| older.0 == younger.0 && key(older) == key(younger));
+        // A range deletes what older runs have put.
+        let ranges = runs.iter().zip(0u32..);
+        let ranges: Vec<(u32, &[u8], &[u8])> = ranges
+            .flat_map(|(run, age)| run.ranges().iter().map(move |(a, b)| (age, &a[..], &b[..])))
+            .collect();
+        if !ranges.is_empty() {
+            rows.retain(|place| {
+                let key = key(place);
+                let covers = |&(age, from, to): &(u32, &[u8], &[u8])| {
+                    age > place.1 && from <= key && key < to
+                };
+                !ranges.iter().any(covers)
+            });
+        }
+        Merged { runs, rows }
+    }
+
+    /// To be deleted before the rows are put.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = &(Vec<u8>, Vec<u8>)> {
+        self.runs.iter().flat_map(|run| run.ranges())
+    }
+
+    /// The rows in key order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)> {
+        let rows = self.rows.iter();
+        rows.map(|&(_, run, row)| self.runs[run as usize].row(row))
+    }
 }
 
 /// The first bytes of a key as a number that sorts as they do.
@@ -90,7 +116,7 @@ mod tests {
     }
 
     fn check(runs: Vec<Run>, expected: Shown, ranges: usize) {
-        let merged = merged(runs);
+        let merged = merged(&runs);
         assert_eq!(merged.len(), 1);
         let shown: Shown = merged[0]
             .rows()

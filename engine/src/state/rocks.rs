@@ -5,17 +5,19 @@
 
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBWithThreadMode,
-    IngestExternalFileOptions, IteratorMode, MultiThreaded, Options, ReadOptions, SstFileWriter,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBPinnableSlice,
+    DBWithThreadMode, IngestExternalFileOptions, IteratorMode, MultiThreaded, Options, ReadOptions,
+    SstFileWriter, WriteBatch, WriteOptions,
 };
 
 use crate::error::{Error, Result};
-use crate::state::run::{Run, namespace_range};
+use crate::state::merge::{Merged, by_family};
+use crate::state::run::{FULL_BYTES, Run, namespace_range};
 
 type Db = DBWithThreadMode<MultiThreaded>;
 
@@ -29,6 +31,11 @@ pub struct Store {
     unwritten: AtomicBool,
     /// Workers have written to the database since the last checkpoint.
     spilled: AtomicBool,
+    /// Bytes on their way from workers to the keeper.
+    in_flight: AtomicUsize,
+    /// The memory of runs that are written.
+    spare: Mutex<Vec<Run>>,
+    spare_max: usize,
 }
 
 impl Store {
@@ -61,6 +68,9 @@ impl Store {
             ingested: AtomicU64::new(0),
             unwritten: AtomicBool::new(false),
             spilled: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            spare: Mutex::default(),
+            spare_max: (memory_bytes / 16 / FULL_BYTES).clamp(4, 256),
         })
     }
 
@@ -84,6 +94,35 @@ impl Store {
         self.spilled.swap(false, Ordering::AcqRel)
     }
 
+    /// An empty run, from memory that was used before if there is some.
+    pub(crate) fn new_run(&self, column_family: &str) -> Run {
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        spare.map_or_else(|| Run::new(column_family), |run| run.reused(column_family))
+    }
+
+    /// Keeps the memory of runs that are written.
+    pub(crate) fn reuse(&self, runs: Vec<Run>) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.spare_max.saturating_sub(spare.len());
+        spare.extend(runs.into_iter().filter(Run::is_worth_reusing).take(room));
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_off(&self, bytes: usize) {
+        self.in_flight.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(crate) fn arrived(&self, bytes: usize) {
+        self.in_flight.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
     /// Reads one row.
     ///
     /// # Errors
@@ -92,6 +131,23 @@ impl Store {
         let family = self.family(column_family)?;
         self.db
             .get_cf(&family, key)
+            .map_err(|e| damaged(&format!("state of `{column_family}` cannot be read"), e))
+    }
+
+    /// Reads many rows, whose keys are sorted; the values come in the same order.
+    ///
+    /// # Errors
+    /// As [`get`](Store::get).
+    pub fn get_sorted<'k>(
+        &self,
+        column_family: &str,
+        keys: impl Iterator<Item = &'k Vec<u8>>,
+    ) -> Result<Vec<Option<DBPinnableSlice<'_>>>> {
+        let family = self.family(column_family)?;
+        let values = self.db.batched_multi_get_cf(&family, keys, true);
+        values
+            .into_iter()
+            .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(|e| damaged(&format!("state of `{column_family}` cannot be read"), e))
     }
 
@@ -156,25 +212,22 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what [`merged`](crate::state::merge::merged) has made as files that RocksDB takes
-    /// over, which is several times cheaper than [`write`](Store::write) if there is much.
+    /// Writes sorted runs as files that RocksDB takes over, which is several times cheaper than
+    /// [`write`](Store::write) if there is much.
     ///
     /// # Errors
     /// As `write`.
     pub fn ingest(&self, runs: &[Run]) -> Result<()> {
-        for same_family in runs.chunk_by(|a, b| a.column_family == b.column_family) {
-            let (Some(first), rows) = (same_family.first(), same_family.iter().map(Run::rows))
-            else {
-                continue;
-            };
-            let mut ranges = Run::new(&first.column_family);
-            for (from, to) in first.ranges() {
-                ranges.delete_range((from.clone(), to.clone()));
+        for (column_family, runs) in by_family(runs) {
+            let merged = Merged::of(runs);
+            let mut ranges = Run::new(column_family);
+            for range in merged.ranges() {
+                ranges.delete_range(range.clone());
             }
             self.write(&[ranges])?;
-            let mut rows = rows.flatten().peekable();
+            let mut rows = merged.rows().peekable();
             while rows.peek().is_some() {
-                self.ingest_file(&first.column_family, &mut rows)?;
+                self.ingest_file(column_family, &mut rows)?;
             }
         }
         Ok(())

@@ -31,7 +31,7 @@ pub fn namespace_range(namespace: i64, groups: &Range<u16>) -> (Vec<u8>, Vec<u8>
 }
 
 /// When a run is full.
-const FULL_BYTES: usize = 1 << 20;
+pub(crate) const FULL_BYTES: usize = 1 << 20;
 
 /// The memory of a range, about.
 const RANGE_BYTES: usize = 128;
@@ -145,11 +145,34 @@ impl Run {
 
     /// The rows as (key, value); `None` deletes.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
-        self.rows.iter().map(|r| {
-            let key = &self.bytes[r.start as usize..r.value as usize];
-            let value = &self.bytes[r.value as usize..r.end as usize];
-            (key, (!r.deleted).then_some(value))
-        })
+        self.rows.iter().map(|row| self.bytes_of(row))
+    }
+
+    /// A row by its number.
+    pub(crate) fn row(&self, number: u32) -> (&[u8], Option<&[u8]>) {
+        self.bytes_of(&self.rows[number as usize])
+    }
+
+    fn bytes_of(&self, row: &Row) -> (&[u8], Option<&[u8]>) {
+        let key = &self.bytes[row.start as usize..row.value as usize];
+        let value = &self.bytes[row.value as usize..row.end as usize];
+        (key, (!row.deleted).then_some(value))
+    }
+
+    /// The same memory for another run. Memory that is given back and taken anew is cleared by
+    /// the system each time, which takes longer than writing to it.
+    pub(crate) fn reused(mut self, column_family: &str) -> Self {
+        self.bytes.clear();
+        self.rows.clear();
+        self.ranges.clear();
+        self.column_family.clear();
+        self.column_family.push_str(column_family);
+        self
+    }
+
+    /// Whether it is worth being [`reused`](Run::reused).
+    pub(crate) fn is_worth_reusing(&self) -> bool {
+        self.bytes.capacity() >= FULL_BYTES
     }
 
     /// The ranges to delete first.

@@ -8,6 +8,7 @@
 
 mod alter;
 mod evict;
+mod prefetch;
 mod walk;
 mod warm;
 
@@ -22,6 +23,7 @@ use crate::state::run::{Run, encode_key, namespace_range};
 use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice};
 use crate::state::slot::{Mark, Slot};
 use crate::state::table::evict::Evictable;
+use crate::state::table::prefetch::Absent;
 use crate::state::table::warm::Warming;
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
@@ -31,6 +33,9 @@ pub use crate::state::table::walk::Walk;
 /// A handle on a namespace of a [`Table`], valid until it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceId(usize);
+
+/// So many runs are worth being taken before the last one.
+const FULL_RUNS: usize = 4;
 
 /// A namespace that was deleted with all its rows.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +75,9 @@ pub struct Table<K, V> {
     heap_bytes_per_row: usize,
     /// What is read back between batches, and how far that has come.
     warming: VecDeque<Warming>,
+    absent: Absent<K>,
+    /// Rows changed for the first time in an epoch, since the last prefetch.
+    touches: usize,
 }
 
 impl<K: Key, V: Wire> Table<K, V> {
@@ -92,6 +100,8 @@ impl<K: Key, V: Wire> Table<K, V> {
             evict_from: i64::MIN,
             heap_bytes_per_row: 0,
             warming: VecDeque::new(),
+            absent: Absent::none(),
+            touches: 0,
             cx,
         };
         let restored = std::mem::take(&mut table.cx.restored);
@@ -293,6 +303,7 @@ impl<K: Key, V: Wire> Table<K, V> {
                 }
             }
         }
+        self.absent.clear();
         self.unused.push(id);
         Ok(())
     }
@@ -382,6 +393,9 @@ impl<K: Key, V: Wire> Table<K, V> {
         let Some(store) = self.cx.store.clone() else {
             return Ok(None);
         };
+        if self.absent.contains(id, hash, key) {
+            return Ok(None);
+        }
         let row_bytes = self.row_bytes();
         let s = self.slices[id.0].as_ref().ok_or_else(lost)?;
         if s.len() == 0
@@ -403,6 +417,7 @@ impl<K: Key, V: Wire> Table<K, V> {
     /// checkpoint needs it. A row that was deleted comes back with `revive`.
     #[cold]
     fn touch(&mut self, id: SliceId, row: RowId, revive: Option<impl FnOnce() -> V>) -> Result<()> {
+        self.touches += 1;
         if self.unsettled > 0 {
             let mut slice = self.slices[id.0].take().ok_or_else(lost)?;
             let handed_over = self.hand_over(&mut slice, row);
@@ -435,7 +450,7 @@ impl<K: Key, V: Wire> Table<K, V> {
         if self.unsettled == 0 || slot.mark.epoch() != frozen_epoch || slot.mark.is_serialised() {
             return Ok(());
         }
-        let run = open_run(&mut self.handed_over, &self.cx.column_family);
+        let run = open_run(&mut self.handed_over, &self.cx);
         let place = (namespace, group_of(slot.hash), &slot.key);
         if slot.mark.is_removed() {
             run.delete(place)?;
@@ -477,7 +492,7 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
         }
         for dropped in std::mem::take(&mut self.dropped) {
             let range = namespace_range(dropped.namespace, &self.cx.groups);
-            open_run(&mut self.handed_over, &self.cx.column_family).delete_range(range);
+            open_run(&mut self.handed_over, &self.cx).delete_range(range);
             self.dropped_unwritten.push((self.epoch, dropped));
         }
         if !self.evicted.is_empty() {
@@ -531,6 +546,13 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
         std::mem::take(&mut self.handed_over)
     }
 
+    fn take_full_runs(&mut self) -> Vec<Run> {
+        match self.handed_over.len() {
+            0..FULL_RUNS => Vec::new(),
+            runs => self.handed_over.drain(..runs - 1).collect(),
+        }
+    }
+
     fn settle(&mut self, written: bool) {
         self.unsettled = self.unsettled.saturating_sub(1);
         if !written {
@@ -564,6 +586,7 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
     fn evict(&mut self, bytes: usize) -> Result<usize> {
         // What does not fit is not worth reading.
         self.warming.clear();
+        self.absent.clear();
         let mut freed = 0;
         for which in Evictable::EASIEST_FIRST {
             if freed < bytes && (self.unsettled == 0 || !which.is_written_first()) {
@@ -611,9 +634,14 @@ impl<'a, K, V> Row<'a, K, V> {
     }
 }
 
-fn open_run<'a>(runs: &'a mut Vec<Run>, column_family: &str) -> &'a mut Run {
+fn open_run<'a>(runs: &'a mut Vec<Run>, cx: &TableContext) -> &'a mut Run {
     if runs.last().is_none_or(Run::is_full) {
-        runs.push(Run::new(column_family));
+        // The first run of a barrier is mostly the last one, and small.
+        let store = cx.store.as_ref().filter(|_| !runs.is_empty());
+        runs.push(match store {
+            Some(store) => store.new_run(&cx.column_family),
+            None => Run::new(&cx.column_family),
+        });
     }
     let last = runs.len() - 1;
     &mut runs[last]
