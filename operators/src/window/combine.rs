@@ -17,8 +17,10 @@ pub(super) struct BySlice<A> {
     pub(super) accumulator: Arc<A>,
 }
 
-/// Records of one instant: a session holds either all of them or none.
-pub(super) struct ByInstant<A> {
+/// Records that are no further apart than the gap: a session holds either all of them or none.
+/// Where each record has a gap of its own, those of one instant.
+pub(super) struct ByGap<A> {
+    pub(super) gap: Option<i64>,
     pub(super) accumulator: Arc<A>,
 }
 
@@ -41,22 +43,35 @@ impl<T: Data, A: Accumulator<T>> Combine<WindowInput<A::Input, T>> for BySlice<A
     }
 
     #[inline(always)]
-    fn combine(&self, first: &mut WindowInput<A::Input, T>, second: WindowInput<A::Input, T>) {
-        join(&*self.accumulator, first, second);
+    fn combine(
+        &self,
+        first: (&mut Timestamp, &mut WindowInput<A::Input, T>),
+        second: (Timestamp, WindowInput<A::Input, T>),
+    ) {
+        join(&*self.accumulator, first.1, second.1);
     }
 }
 
-impl<T: Data, A: Accumulator<T>> Combine<SessionInput<A::Input, T>> for ByInstant<A> {
+impl<T: Data, A: Accumulator<T>> Combine<SessionInput<A::Input, T>> for ByGap<A> {
     const COMBINES: bool = A::COMBINES;
 
     fn stretch(&self, time: Timestamp) -> Range<Timestamp> {
-        time..time.saturating_add(1)
+        let length = self.gap.unwrap_or(1).max(1);
+        let start = time - time.rem_euclid(length);
+        start..start.saturating_add(length)
     }
 
     #[inline(always)]
-    fn combine(&self, first: &mut SessionInput<A::Input, T>, second: SessionInput<A::Input, T>) {
-        join(&*self.accumulator, &mut first.0, second.0);
-        // The one that reaches further decides how long their session waits.
-        first.1 = first.1.max(second.1);
+    fn combine(
+        &self,
+        (start, first): (&mut Timestamp, &mut SessionInput<A::Input, T>),
+        (time, second): (Timestamp, SessionInput<A::Input, T>),
+    ) {
+        join(&*self.accumulator, &mut first.input, second.input);
+        let last = (*start + first.span).max(time);
+        *start = time.min(*start);
+        first.span = last - *start;
+        // Only those of one instant have different gaps: the one that reaches further decides.
+        first.gap = first.gap.max(second.gap);
     }
 }

@@ -17,8 +17,37 @@ use crate::window::timers::{Origin, Timer, Timers};
 /// The tables of [`Sessions`], with the version of their values.
 pub(crate) const TABLES: [(&str, u8); 2] = [("sessions", 2), ("timers", 2)];
 
-/// A record on its way to its session: with the gap that it asks for.
-pub(super) type SessionInput<I, T> = (WindowInput<I, T>, i64);
+/// A record on its way to its session, or several that follow each other within the gap.
+/// The message has the time of the first one.
+#[derive(Clone, Debug)]
+pub(super) struct SessionInput<I, T> {
+    pub(super) input: WindowInput<I, T>,
+    /// How far behind the first one the last one is.
+    pub(super) span: i64,
+    /// How long the last one waits for another.
+    pub(super) gap: i64,
+}
+
+/// Where records lie that follow each other within the gap.
+#[derive(Clone, Copy)]
+struct Stretch {
+    start: Timestamp,
+    last: Timestamp,
+    /// The last instant at which another one still belongs to them.
+    reach: Timestamp,
+}
+
+impl Stretch {
+    #[inline]
+    fn of<K, I, T>(record: &Keyed<K, SessionInput<I, T>>) -> Self {
+        let last = record.time + record.payload.span;
+        Stretch {
+            start: record.time,
+            last,
+            reach: last + record.payload.gap,
+        }
+    }
+}
 
 /// The operator behind session windows.
 pub(super) struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
@@ -35,6 +64,12 @@ pub(super) struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
     late_count: u64,
 }
 
+const NOWHERE: Stretch = Stretch {
+    start: 0,
+    last: 0,
+    reach: 0,
+};
+
 /// The live sessions of a key, which do not touch each other.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Live<S> {
@@ -50,9 +85,9 @@ struct Live<S> {
 }
 
 impl<S> Live<S> {
-    fn begun(time: Timestamp, reach: Timestamp, state: S) -> Self {
+    fn begun(at: Stretch, state: S) -> Self {
         Live {
-            first: Session::begun(time, reach, state),
+            first: Session::begun(at, state),
             others: None,
             armed: Timestamp::MAX,
         }
@@ -62,15 +97,15 @@ impl<S> Live<S> {
     /// grows, and nothing else is to be done. A timer that is set is found too early then.
     /// The record alone reaches beyond the watermark.
     #[inline]
-    fn grow(&mut self, time: Timestamp, reach: Timestamp) -> Option<&mut S> {
+    fn grow(&mut self, at: Stretch) -> Option<&mut S> {
         let only = &mut self.first;
-        let near = time <= only.reach && only.start <= reach;
+        let near = at.start <= only.reach && only.start <= at.reach;
         if !near || only.emitted.is_some() || self.others.is_some() {
             return None;
         }
-        only.start = only.start.min(time);
-        only.last = only.last.max(time);
-        only.reach = only.reach.max(reach);
+        only.start = only.start.min(at.start);
+        only.last = only.last.max(at.last);
+        only.reach = only.reach.max(at.reach);
         Some(&mut only.state)
     }
 
@@ -80,7 +115,7 @@ impl<S> Live<S> {
 
     /// Takes the sessions out; `instead` stands there until [`put`](Live::put).
     fn take(&mut self, instead: S) -> Vec<Session<S>> {
-        let first = std::mem::replace(&mut self.first, Session::begun(0, 0, instead));
+        let first = std::mem::replace(&mut self.first, Session::begun(NOWHERE, instead));
         let mut all = vec![first];
         all.extend(self.others.take().into_iter().flat_map(|others| *others));
         all
@@ -123,11 +158,11 @@ enum Found<R> {
 }
 
 impl<S> Session<S> {
-    fn begun(time: Timestamp, reach: Timestamp, state: S) -> Self {
+    fn begun(at: Stretch, state: S) -> Self {
         Session {
-            start: time,
-            last: time,
-            reach,
+            start: at.start,
+            last: at.last,
+            reach: at.reach,
             state,
             emitted: None,
             panes: 0,
@@ -191,14 +226,15 @@ where
         record: Keyed<K, SessionInput<A::Input, T>>,
         watermark: Timestamp,
     ) -> Result<()> {
+        let at = Stretch::of(&record);
         let Keyed {
             time,
             hash,
             key,
-            payload: (input, gap),
+            payload: SessionInput { input, .. },
             ..
         } = record;
-        let reach = time + gap;
+        let reach = at.reach;
         // F2: refused if no live session is near and its own would be finalised already.
         let finalised = reach + self.lateness <= watermark;
         let near = |s: &Session<A::State>| time <= s.reach && s.start <= reach;
@@ -214,18 +250,18 @@ where
         let mut begun = false;
         let live = self.sessions.upsert(self.slice, hash, &key, || {
             begun = true;
-            Live::begun(time, reach, accumulator.init())
+            Live::begun(at, accumulator.init())
         })?;
         let mut sessions = live.take(accumulator.init());
         if begun {
             sessions.clear();
         }
         let touched: Vec<_> = sessions.extract_if(.., |s| near(s)).collect();
-        let mut grown = Session::begun(time, reach, accumulator.init());
+        let mut grown = Session::begun(at, accumulator.init());
         accumulator.add(&mut grown.state, input.input);
         let mut retracted = Vec::new();
         for old in touched {
-            let unchanged = old.start <= time && time <= old.last && reach <= old.reach;
+            let unchanged = old.start <= time && at.last <= old.last && reach <= old.reach;
             if let Some(timing) = old.emitted {
                 if unchanged {
                     grown.emitted = Some(timing);
@@ -373,9 +409,8 @@ where
         let watermark = cx.watermark;
         let mut next = records.next();
         while let Some(record) = next.take() {
-            let (time, hash) = (record.time, record.hash);
-            let reach = time + record.payload.1;
-            if reach <= watermark {
+            let (at, hash) = (Stretch::of(&record), record.hash);
+            if at.reach <= watermark {
                 self.take(record, watermark)?;
                 next = records.next();
                 continue;
@@ -384,27 +419,27 @@ where
             let mut begun = false;
             let live = self.sessions.upsert(self.slice, hash, &record.key, || {
                 begun = true;
-                Live::begun(time, reach, accumulator.init())
+                Live::begun(at, accumulator.init())
             })?;
-            let Some(state) = live.grow(time, reach) else {
+            let Some(state) = live.grow(at) else {
                 self.take(record, watermark)?;
                 next = records.next();
                 continue;
             };
             let Keyed { key, payload, .. } = record;
-            self.processed += u64::from(payload.0.records);
-            accumulator.add(state, payload.0.input);
+            self.processed += u64::from(payload.input.records);
+            accumulator.add(state, payload.input.input);
             // Records of one key often follow each other.
             next = records.next();
             while let Some(same) = next.take_if(|next| {
-                next.hash == hash && next.key == key && next.time + next.payload.1 > watermark
+                next.hash == hash && next.key == key && Stretch::of(next).reach > watermark
             }) {
-                let Some(state) = live.grow(same.time, same.time + same.payload.1) else {
+                let Some(state) = live.grow(Stretch::of(&same)) else {
                     next = Some(same);
                     break;
                 };
-                self.processed += u64::from(same.payload.0.records);
-                accumulator.add(state, same.payload.0.input);
+                self.processed += u64::from(same.payload.input.records);
+                accumulator.add(state, same.payload.input.input);
                 next = records.next();
             }
             if begun {
@@ -481,7 +516,11 @@ mod tests {
             hash: stable_hash(&1u32),
             at: 0,
             key: 1,
-            payload: (input, gap),
+            payload: SessionInput {
+                input,
+                span: 0,
+                gap,
+            },
         }
     }
 

@@ -203,6 +203,14 @@ impl<T> Session<T> {
         millis(gap).min(EVENT_TIME_MAX)
     }
 
+    /// The gap, if it is one for all.
+    pub(crate) fn fixed_gap_ms(&self) -> Option<i64> {
+        match &self.gap {
+            Gap::Fixed(gap) => Some(millis(*gap)),
+            Gap::By(_) => None,
+        }
+    }
+
     /// About how long gaps are.
     pub(crate) fn usual_gap_ms(&self) -> i64 {
         match &self.gap {

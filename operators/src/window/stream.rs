@@ -14,10 +14,10 @@ use crate::accumulator::Accumulator;
 use crate::job::Job;
 use crate::keyed::KeyedStream;
 use crate::stream::Stream;
-use crate::window::combine::{ByInstant, BySlice};
+use crate::window::combine::{ByGap, BySlice};
 use crate::window::count::{self, Counts};
 use crate::window::result::{CountWindow, Late, SessionWindow, TimeWindow, WindowInput, Windowed};
-use crate::window::session::{self, Sessions};
+use crate::window::session::{self, SessionInput, Sessions};
 use crate::window::spec::{Count, Session, TimeCut, millis};
 use crate::window::time::{self, TimeWindows};
 
@@ -224,14 +224,19 @@ impl<T: Data> WindowSpec<T> for Session<T> {
         let job = keyed.stream.job;
         let accumulator = Arc::new(accumulator);
         let of_record = accumulator.clone();
-        let gap = self.usual_gap_ms();
+        let (gap, fixed_gap) = (self.usual_gap_ms(), self.fixed_gap_ms());
         let keying = Keying {
             key: keyed.key,
             payload: move |record: T, keep| {
                 let gap = self.gap_ms(&record);
-                (input(&*of_record, record, keep), gap)
+                SessionInput {
+                    input: input(&*of_record, record, keep),
+                    span: 0,
+                    gap,
+                }
             },
-            combine: ByInstant {
+            combine: ByGap {
+                gap: fixed_gap,
                 accumulator: accumulator.clone(),
             },
         };

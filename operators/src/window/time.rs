@@ -499,6 +499,10 @@ impl<K: Key, S: Wire> StateTable for Carried<'_, K, S> {
         self.slices.take_runs()
     }
 
+    fn take_full_runs(&mut self) -> Vec<Run> {
+        self.slices.take_full_runs()
+    }
+
     fn settle(&mut self, written: bool) {
         self.slices.settle(written);
     }

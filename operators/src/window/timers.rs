@@ -406,6 +406,10 @@ impl<K: Key> StateTable for Timers<K> {
         self.stored.take_runs()
     }
 
+    fn take_full_runs(&mut self) -> Vec<Run> {
+        self.stored.take_full_runs()
+    }
+
     fn settle(&mut self, written: bool) {
         self.stored.settle(written);
     }

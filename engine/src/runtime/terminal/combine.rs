@@ -19,8 +19,8 @@ pub trait Combine<M>: Send + Sync + 'static {
     /// for the same as one that both have gone into.
     fn stretch(&self, time: Timestamp) -> Range<Timestamp>;
 
-    /// Adds a record that came later to one that came before.
-    fn combine(&self, first: &mut M, second: M);
+    /// Adds a record that came later to one that came before; both with their times.
+    fn combine(&self, first: (&mut Timestamp, &mut M), second: (Timestamp, M));
 }
 
 /// Every record travels by itself.
@@ -34,7 +34,7 @@ impl<M> Combine<M> for Apart {
         time..time
     }
 
-    fn combine(&self, _first: &mut M, _second: M) {}
+    fn combine(&self, _first: (&mut Timestamp, &mut M), _second: (Timestamp, M)) {}
 }
 
 /// How many keys are remembered; a power of two. What they point at stays in the near caches.
@@ -82,7 +82,7 @@ impl Places {
         hash: u32,
         key: &K,
         stretch: &Range<Timestamp>,
-    ) -> Option<&'r mut P> {
+    ) -> Option<&'r mut Keyed<K, P>> {
         let next = records.len() as u32;
         // The top bits are the key group, which one worker's records have in common.
         let place = &mut self.places[hash as usize % PLACES];
@@ -91,7 +91,7 @@ impl Places {
                 if first.hash == hash && stretch.contains(&first.time) && first.key == *key =>
             {
                 self.combined += 1;
-                Some(&mut first.payload)
+                Some(first)
             }
             _ => {
                 *place = next;
@@ -140,7 +140,7 @@ mod tests {
         for &(key, time) in input {
             let start = time / 10 * 10;
             match places.find(&mut records, key as u32, &key, &(start..start + 10)) {
-                Some(first) => *first += 1,
+                Some(first) => first.payload += 1,
                 None => records.push(record(key, time)),
             }
         }

@@ -134,7 +134,7 @@ where
             }
             let records = &mut target.batch.records;
             if let Some(first) = target.places.find(records, hash, &key, &self.stretch) {
-                combine.combine(first, payload);
+                combine.combine((&mut first.time, &mut first.payload), (at.time, payload));
                 return;
             }
         }
