@@ -81,7 +81,8 @@ pub struct OperatorContext {
 /// Records that an operator is handed, by value, one after the other.
 #[derive(Debug)]
 pub struct Records<'a, M> {
-    records: std::iter::Take<&'a mut std::vec::IntoIter<M>>,
+    records: &'a mut std::vec::IntoIter<M>,
+    left: usize,
     current: &'a mut u32,
 }
 
@@ -90,9 +91,16 @@ impl<'a, M> Records<'a, M> {
     /// being handled, so that a failure can name it.
     pub fn new(batch: &'a mut std::vec::IntoIter<M>, count: usize, current: &'a mut u32) -> Self {
         Records {
-            records: batch.take(count),
+            left: count.min(batch.len()),
+            records: batch,
             current,
         }
+    }
+
+    /// The next records, at most `count`, as they will be handed out.
+    pub fn ahead(&self, count: usize) -> &[M] {
+        let records = self.records.as_slice();
+        records.get(..count.min(self.left)).unwrap_or(records)
     }
 }
 
@@ -101,13 +109,14 @@ impl<M: Located> Iterator for Records<'_, M> {
 
     #[inline]
     fn next(&mut self) -> Option<M> {
+        self.left = self.left.checked_sub(1)?;
         let record = self.records.next()?;
         *self.current = record.at();
         Some(record)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.records.size_hint()
+        (self.left, Some(self.left))
     }
 }
 

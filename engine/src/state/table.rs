@@ -22,7 +22,7 @@ use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice};
 use crate::state::slot::{Mark, Slot};
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
-pub use crate::state::table::alter::Fate;
+pub use crate::state::table::alter::{Fate, LOOK_AHEAD};
 pub use crate::state::table::walk::Walk;
 
 /// A handle on a namespace of a [`Table`], valid until it is dropped.
