@@ -63,7 +63,7 @@ where
     fn on_records(&mut self, records: Records<'_, Self::In>, _cx: &OperatorContext) -> Result<()> {
         let slice = self.values.slice(0);
         let steps = &*self.steps;
-        let upcoming = records.upcoming().iter();
+        let upcoming = records.ahead(usize::MAX).iter();
         self.values
             .prefetch(slice, upcoming.map(|record| (record.hash, &record.key)))?;
         for record in records {

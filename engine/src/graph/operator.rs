@@ -97,10 +97,10 @@ impl<'a, M> Records<'a, M> {
         }
     }
 
-    /// Those that are still to come, without taking them.
-    pub fn upcoming(&self) -> &[M] {
-        let all = self.records.as_slice();
-        all.get(..self.left).unwrap_or(all)
+    /// The next records, at most `count`, as they will be handed out.
+    pub fn ahead(&self, count: usize) -> &[M] {
+        let records = self.records.as_slice();
+        records.get(..count.min(self.left)).unwrap_or(records)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::state::run::Run;
+use crate::state::run::{Run, head, shared_prefix};
 
 /// What writing `runs` one after the other comes to. Each of them must be sorted; the result is.
 pub fn merged(runs: &[Run]) -> Vec<Run> {
@@ -45,8 +45,9 @@ type Place = (u128, u32, u32);
 impl<'r> Merged<'r> {
     pub(crate) fn of(runs: Vec<&'r Run>) -> Self {
         let mut rows: Vec<Place> = Vec::with_capacity(runs.iter().map(|run| run.len()).sum());
+        let skip = shared_prefix(runs.iter().flat_map(|run| run.rows().map(|(key, _)| key)));
         for (number, run) in runs.iter().enumerate() {
-            let keys = run.rows().map(|(key, _)| head(key)).zip(0..);
+            let keys = run.rows().map(|(key, _)| head(key, skip)).zip(0..);
             rows.extend(keys.map(|(head, row)| (head, number as u32, row)));
         }
         let key = |place: &Place| runs[place.1 as usize].row(place.2).0;
@@ -83,14 +84,6 @@ impl<'r> Merged<'r> {
         let rows = self.rows.iter();
         rows.map(|&(_, run, row)| self.runs[run as usize].row(row))
     }
-}
-
-/// The first bytes of a key as a number that sorts as they do.
-fn head(key: &[u8]) -> u128 {
-    let mut head = [0; 16];
-    let len = key.len().min(16);
-    head[..len].copy_from_slice(&key[..len]);
-    u128::from_be_bytes(head)
 }
 
 #[cfg(test)]

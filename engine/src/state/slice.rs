@@ -85,6 +85,15 @@ impl<K: Eq, V> Slice<K, V> {
             .copied()
     }
 
+    /// Whether a row of this hash is there: brings what [`find`](Slice::find) reads into the cache.
+    #[inline]
+    pub(crate) fn look_at(&self, hash: u32) -> bool {
+        let found = self.index.find(spread(hash), |&row| {
+            self.row(row).is_some_and(|slot| slot.hash == hash)
+        });
+        found.is_some()
+    }
+
     #[inline]
     pub(crate) fn row(&self, row: RowId) -> Option<&Slot<K, V>> {
         let row = row as usize;

@@ -27,7 +27,7 @@ use crate::state::table::prefetch::Absent;
 use crate::state::table::warm::Warming;
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
-pub use crate::state::table::alter::Fate;
+pub use crate::state::table::alter::{Fate, LOOK_AHEAD};
 pub use crate::state::table::walk::Walk;
 
 /// A handle on a namespace of a [`Table`], valid until it is dropped.

@@ -108,7 +108,7 @@ pub(crate) mod laws {
             }
         }
         if A::COMBINES {
-            let mut inputs = records.iter().map(|record| accumulator.input(record));
+            let inputs = records.iter().map(|record| accumulator.input(record));
             let combined = inputs.reduce(|mut first, second| {
                 accumulator.combine(&mut first, second);
                 first

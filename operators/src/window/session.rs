@@ -7,7 +7,7 @@ use millstream_engine::error::Result;
 use millstream_engine::graph::operator::{
     AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
 };
-use millstream_engine::state::table::{Fate, SliceId, StateTable, Table};
+use millstream_engine::state::table::{Fate, LOOK_AHEAD, SliceId, StateTable, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::accumulator::Accumulator;
@@ -407,8 +407,15 @@ where
         cx: &OperatorContext,
     ) -> Result<()> {
         let watermark = cx.watermark;
+        let mut looked_at = 0;
         let mut next = records.next();
         while let Some(record) = next.take() {
+            let left = records.ahead(usize::MAX).len();
+            if looked_at == 0 || left + LOOK_AHEAD <= looked_at {
+                looked_at = left.max(1);
+                let ahead = records.ahead(LOOK_AHEAD).iter().map(|next| next.hash);
+                self.sessions.look_ahead(self.slice, ahead);
+            }
             let (at, hash) = (Stretch::of(&record), record.hash);
             if at.reach <= watermark {
                 self.take(record, watermark)?;
@@ -453,7 +460,13 @@ where
 
     fn on_watermark(&mut self, cx: &OperatorContext) -> Result<Flow> {
         let pause_at = self.results.emitted() + EMIT_MAX as u64;
+        let mut taken = 0;
         while let Some(timer) = self.timers.take_due(cx.watermark)? {
+            if taken % LOOK_AHEAD == 0 {
+                let ahead = self.timers.ahead(cx.watermark, LOOK_AHEAD);
+                self.sessions.look_ahead(self.slice, ahead);
+            }
+            taken += 1;
             self.handle(timer, cx.watermark)?;
             if self.results.emitted() >= pause_at {
                 return Ok(Flow::Again);

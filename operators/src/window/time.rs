@@ -12,7 +12,7 @@ use millstream_engine::graph::operator::{
     AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
 };
 use millstream_engine::state::run::Run;
-use millstream_engine::state::table::{Inventory, SliceId, StateTable, Table, Walk};
+use millstream_engine::state::table::{Inventory, LOOK_AHEAD, SliceId, StateTable, Table, Walk};
 
 use crate::accumulator::Accumulator;
 use crate::window::overlap::Overlap;
@@ -388,8 +388,17 @@ where
     ) -> Result<()> {
         // What this watermark makes due has been given out before these records came.
         self.fired = self.fired.max(cx.watermark);
+        let mut looked_at = 0;
         let mut next = records.next();
         while let Some(record) = next.take() {
+            let left = records.ahead(usize::MAX).len();
+            if looked_at == 0 || left + LOOK_AHEAD <= looked_at {
+                looked_at = left.max(1);
+                if let Some(current) = &self.current {
+                    let ahead = records.ahead(LOOK_AHEAD).iter().map(|next| next.hash);
+                    self.slices.look_ahead(current.id, ahead);
+                }
+            }
             let time = record.time;
             let current = match self.current {
                 Some(current) if current.slice.start <= time && time < current.slice.end => current,

@@ -235,6 +235,13 @@ impl<K: Key> Timers<K> {
         }
     }
 
+    /// The hashes of the next timers that are due at `watermark`, at most `count`.
+    pub(crate) fn ahead(&self, watermark: Timestamp, count: usize) -> impl Iterator<Item = u32> {
+        let next = self.open.iter().take(count);
+        let due = next.take_while(move |timer| timer.time <= watermark);
+        due.map(|timer| timer.hash)
+    }
+
     fn find_due(&mut self) {
         let open = self.open.front().map(|timer| timer.time);
         let early = self.early.peek().map(|Reverse(Early(timer))| timer.time);
