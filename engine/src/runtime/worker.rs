@@ -28,6 +28,8 @@ const WARM_ROWS: usize = 512;
 /// little at a time.
 const MEMORY_CHECK_STEPS: u32 = 32;
 const MEMORY_CHECK_STEPS_WHEN_FULL: u32 = 4;
+/// How much room is made at a time.
+const EVICT_BYTES_MAX: usize = 512 << 10;
 
 /// Runs a worker to its end; reports how it went.
 pub fn run(cx: &RunContext, index: usize, plan: &[(String, BuildNode)]) {
@@ -83,7 +85,7 @@ struct Worker<'a> {
     /// Restored state is still being read back.
     warming: bool,
     steps: u32,
-    /// State took all of its memory when it was looked at.
+    /// State took all of its memory when it was looked at, and room could be made.
     full: bool,
 }
 
@@ -253,7 +255,9 @@ impl<'a> Worker<'a> {
             node.tables(&mut |table| bytes += table.bytes());
         }
         let mut excess = bytes.saturating_sub(self.cx.state_bytes);
-        self.full = excess > 0;
+        let beyond = excess;
+        excess = excess.min(EVICT_BYTES_MAX);
+        let goal = excess;
         let mut result = Ok(());
         for node in &mut self.nodes {
             node.tables(&mut |table| {
@@ -265,6 +269,8 @@ impl<'a> Worker<'a> {
                 }
             });
         }
+        // What cannot go now is not looked for again at once.
+        self.full = beyond > 0 && excess < goal / 2;
         result
     }
 

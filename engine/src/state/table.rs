@@ -587,13 +587,15 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
         // What does not fit is not worth reading.
         self.warming.clear();
         self.absent.clear();
-        let mut freed = 0;
-        for which in Evictable::EASIEST_FIRST {
-            if freed < bytes && (self.unsettled == 0 || !which.is_written_first()) {
-                freed += self.evict_round(bytes - freed, which)?;
-            }
+        let cold = self.evict_round(bytes, Evictable::Cold)?;
+        if cold >= bytes {
+            return Ok(cold);
         }
-        Ok(freed)
+        let rest = match self.unsettled {
+            0 => Evictable::Any,
+            _ => Evictable::Written,
+        };
+        Ok(cold + self.evict_round(bytes - cold, rest)?)
     }
 
     fn bytes(&self) -> usize {

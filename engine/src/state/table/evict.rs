@@ -14,30 +14,14 @@ pub(super) enum Evictable {
     Cold,
     /// In RocksDB.
     Written,
-    /// In a checkpoint's changes.
-    Settled,
-    /// Any.
-    Dirty,
-}
-
-impl Evictable {
-    pub(super) const EASIEST_FIRST: [Evictable; 4] = [
-        Evictable::Cold,
-        Evictable::Written,
-        Evictable::Settled,
-        Evictable::Dirty,
-    ];
-
-    /// Whether rows must be written before they may go.
-    pub(super) fn is_written_first(self) -> bool {
-        matches!(self, Evictable::Settled | Evictable::Dirty)
-    }
+    /// Any: those that RocksDB does not hold are written first.
+    Any,
 }
 
 /// A round looks at so many times the rows that it is to evict, and at some more: it must not
 /// keep its worker for long when there are none to be found.
-const LOOKS_PER_ROW: usize = 4;
-const LOOKS_MIN: usize = 4096;
+const LOOKS_PER_ROW: usize = 2;
+const LOOKS_MIN: usize = 1024;
 
 impl<K: Key, V: Wire> Table<K, V> {
     /// Evicts one row if the rules allow it; those that must be written go into `run`.
@@ -64,12 +48,8 @@ impl<K: Key, V: Wire> Table<K, V> {
             slice.complete = false;
             return Ok(true);
         }
-        let evictable = match which {
-            Evictable::Cold | Evictable::Written => false,
-            Evictable::Settled => mark.is_serialised(),
-            Evictable::Dirty => mark.is_serialised() || mark.is_dirty_in(self.epoch),
-        };
-        if !evictable || self.unsettled > 0 {
+        let settled = mark.is_serialised() || mark.is_dirty_in(self.epoch);
+        if which != Evictable::Any || self.unsettled > 0 || !settled {
             return Ok(false);
         }
         run.put(
@@ -94,7 +74,7 @@ impl<K: Key, V: Wire> Table<K, V> {
             .map(|(_, &id)| id)
             .collect();
         let mut run = Run::new(&self.cx.column_family);
-        if which.is_written_first() {
+        if which == Evictable::Any {
             self.write_dropped(&mut run);
         }
         let mut freed = 0;
