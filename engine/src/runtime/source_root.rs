@@ -259,7 +259,8 @@ where
         let mut feed = Feed {
             time_of: &self.source.time,
             max_time: split.time.max_time.unwrap_or(Timestamp::MIN),
-            time: &mut split.time,
+            behind: split.time.behind(),
+            floor: split.time.watermark(),
             others,
             watermark: self.watermark,
             at: 0,
@@ -281,6 +282,10 @@ where
         };
         let (count, failure) = (feed.at, feed.failure.take());
         self.watermark = feed.watermark;
+        let max_time = feed.max_time;
+        if max_time != Timestamp::MIN {
+            split.time.saw(max_time);
+        }
         self.counts.read += u64::from(count);
         let place = |e: Error, number: u64| {
             e.at(format!(
@@ -414,7 +419,9 @@ impl<S: Source, F: 'static> RootControl for SourceRunner<S, F> {
 struct Feed<'a, F, G> {
     time_of: &'a F,
     max_time: Timestamp,
-    time: &'a mut SplitTime,
+    /// How far the split's watermark is behind its highest time, and below what it does not go.
+    behind: i64,
+    floor: Timestamp,
     others: Timestamp,
     watermark: Timestamp,
     at: u32,
@@ -454,9 +461,9 @@ impl<F, G> Feed<'_, F, G> {
     #[inline]
     fn lift(&mut self, time: Timestamp) {
         self.max_time = time;
-        if self.time.saw(time) {
-            self.watermark = self.watermark.max(self.time.watermark().min(self.others));
-        }
+        // Neither of them exceeds 2^61.
+        let own = time.wrapping_sub(self.behind).max(self.floor);
+        self.watermark = self.watermark.max(own.min(self.others));
     }
 }
 

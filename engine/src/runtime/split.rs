@@ -55,6 +55,11 @@ impl SplitTime {
         false
     }
 
+    /// How far the watermark is behind the highest time (rule T1), at most 2^61 ms.
+    pub fn behind(&self) -> i64 {
+        self.bound_ms.saturating_add(1).min(1 << 61)
+    }
+
     /// Something was read: the silence is over.
     pub fn stirred(&mut self) {
         self.silent_since_us = None;
