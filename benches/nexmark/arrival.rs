@@ -45,7 +45,6 @@ impl Cursor {
     }
 
     /// How many events the split has.
-    #[allow(dead_code, reason = "the source needs it")]
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
