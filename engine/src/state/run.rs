@@ -31,7 +31,7 @@ pub fn namespace_range(namespace: i64, groups: &Range<u16>) -> (Vec<u8>, Vec<u8>
 }
 
 /// When a run is full.
-pub(crate) const FULL_BYTES: usize = 1 << 20;
+pub(crate) const FULL_BYTES: usize = 256 << 10;
 
 /// The memory of a range, about.
 const RANGE_BYTES: usize = 128;
