@@ -7,6 +7,7 @@
 //! - [`worker`]: one thread, one loop; [`writer`]: the threads beside it
 //! - [`supervisor`]: starts, checkpoints and ends a job
 
+mod budget;
 pub mod build;
 pub mod chain;
 pub mod channel;

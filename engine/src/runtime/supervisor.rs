@@ -14,6 +14,7 @@ use crate::checkpoint::directory::{CheckpointDir, Start};
 use crate::checkpoint::manifest::Manifest;
 use crate::error::{Error, Result};
 use crate::graph::plan::NodeId;
+use crate::runtime::budget;
 use crate::runtime::build::{Hub, RunContext, column_family};
 use crate::runtime::control::{Control, Counted};
 use crate::runtime::event::{Event, Failure};
@@ -164,7 +165,7 @@ fn prepare(
         None => None,
         Some(dir) => {
             dir.prepare_live(start)?;
-            let store = open_store(graph, &dir.live_dir(), memory / 4)?;
+            let store = open_store(graph, &dir.live_dir(), budget::store(memory))?;
             if let Some(manifest) = &restored {
                 store.write(&merged(&dir.read_changes(&manifest.state)?))?;
             }
@@ -198,7 +199,7 @@ fn prepare(
         splits,
         restored,
         ports: graph.plan.ports.clone(),
-        state_bytes: state_bytes(memory) / workers,
+        state_bytes: budget::rows(memory) / workers,
         events,
     };
     Ok((cx, dir))
@@ -217,15 +218,6 @@ fn memory_of(settings: &Settings) -> usize {
         0 => machine_memory() / 2,
         bytes => bytes,
     }
-}
-
-/// The program, its threads, and batches on their way, whatever the state.
-const PROGRAM_BYTES: usize = 32 << 20;
-
-/// What of the memory rows of state may take, with what RocksDB needs to find the others. The rest
-/// is for RocksDB's own memory, runs on their way there, and what allocators hold back.
-fn state_bytes(memory: usize) -> usize {
-    (memory - PROGRAM_BYTES.min(memory / 3)) / 2
 }
 
 fn machine_memory() -> usize {

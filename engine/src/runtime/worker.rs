@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::graph::operator::{Barrier, BarrierKind};
+use crate::runtime::budget;
 use crate::runtime::build::{NodeBuilder, RunContext};
 use crate::runtime::channel::Bell;
 use crate::runtime::control::Control;
@@ -259,9 +260,8 @@ impl<'a> Worker<'a> {
 
     /// What this worker's state may take, beside what RocksDB needs to find the rest of it.
     fn state_bytes(&self) -> usize {
-        let all = self.cx.state_bytes;
         let readers = self.cx.store.as_ref().map_or(0, |s| s.reader_bytes());
-        all.saturating_sub(readers / self.cx.workers).max(all / 4)
+        budget::rows_beside(self.cx.state_bytes, readers / self.cx.workers)
     }
 
     /// Evicts state when it takes more memory than this worker's share.
