@@ -341,6 +341,9 @@ const INGEST_FILE_BYTES: usize = 64 << 20;
 /// How many sorted runs of a table RocksDB lets come together before it merges some.
 const SORTED_RUNS: i32 = 8;
 const BLOCK_BYTES: usize = 2 << 10;
+/// While all of a large table is merged, which may take a minute, small runs must go on being merged:
+/// else so many would come together that RocksDB makes its writers wait.
+const BACKGROUND_JOBS: i32 = 4;
 
 /// Every block is checked when it is read; files carry bloom filters so that a key that is not
 /// there costs no read. What was chosen by measuring, with rows of random keys beyond memory:
@@ -364,7 +367,9 @@ fn options(cache: &Cache, memory_bytes: usize) -> Options {
     options.set_compaction_style(DBCompactionStyle::Universal);
     options.set_level_zero_file_num_compaction_trigger(SORTED_RUNS);
     options.set_paranoid_checks(true);
-    options.set_max_background_jobs(2);
+    options.set_max_background_jobs(BACKGROUND_JOBS);
+    options.set_level_zero_slowdown_writes_trigger(4 * SORTED_RUNS);
+    options.set_level_zero_stop_writes_trigger(8 * SORTED_RUNS);
     options.set_write_buffer_size((memory_bytes / 8).clamp(1 << 20, 128 << 20));
     options.set_max_open_files(256);
     options.set_keep_log_file_num(1);
