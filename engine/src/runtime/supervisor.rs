@@ -1,6 +1,7 @@
 //! Starts a job, lets the coordinator cut its epochs, and ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -570,9 +571,10 @@ impl<'a> Supervisor<'a> {
             from,
             number,
         };
-        let record = self
-            .graph
-            .show(origin, &wanted)
+        // What brought the reader down may do so again.
+        let shown = catch_unwind(AssertUnwindSafe(|| self.graph.show(origin, &wanted)));
+        let record = shown
+            .unwrap_or_default()
             .unwrap_or_else(|| "(it cannot be read again)".to_owned());
         failure.error.at(format!(
             "source `{id}`, split `{}`, record {number}: {record}",
