@@ -69,7 +69,7 @@ pub enum Flow {
 }
 
 /// After how many results of one call an operator should return [`Flow::Again`].
-pub const EMIT_MAX: usize = 4096;
+pub const EMIT_MAX: usize = 1024;
 
 /// What an operator is told with each call.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +101,20 @@ impl<'a, M> Records<'a, M> {
     pub fn ahead(&self, count: usize) -> &[M] {
         let records = self.records.as_slice();
         records.get(..count.min(self.left)).unwrap_or(records)
+    }
+
+    /// The next record, if it is one that is wanted.
+    #[inline]
+    pub fn next_if(&mut self, wanted: impl FnOnce(&M) -> bool) -> Option<M>
+    where
+        M: Located,
+    {
+        let next = self.ahead(1).first();
+        if next.is_some_and(wanted) {
+            self.next()
+        } else {
+            None
+        }
     }
 }
 
