@@ -213,10 +213,7 @@ impl<'a> Subject<'a> {
             return;
         };
         while !self.table.drain(3).unwrap() {}
-        let mut runs = self.table.take_runs();
-        for run in &mut runs {
-            run.sort();
-        }
+        let runs = self.table.take_runs();
         let spilled = self.store.take_spill();
         let whole = whole || spilled || !self.own;
         if whole {
@@ -234,7 +231,7 @@ impl<'a> Subject<'a> {
             self.store.checkpoint(&copy).unwrap();
             self.own = true;
         } else {
-            self.changes.push(changes::encode(&runs));
+            self.changes.push(changes::encode(&runs).unwrap());
         }
         self.store.set_unwritten(!whole);
         self.table.settle(whole);

@@ -185,7 +185,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes sorted runs to RocksDB's memory.
+    /// Writes runs to RocksDB's memory.
     ///
     /// # Errors
     /// When RocksDB has failed in the background; it must not be used any more then.
@@ -198,7 +198,7 @@ impl Store {
             for (from, to) in run.ranges() {
                 batch.delete_range_cf(&family, from, to);
             }
-            for (key, value) in run.rows() {
+            for (key, value) in run.sorted_rows() {
                 match value {
                     Some(value) => batch.put_cf(&family, key, value),
                     None => batch.delete_cf(&family, key),
@@ -212,7 +212,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes sorted runs as files that RocksDB takes over, which is several times cheaper than
+    /// Writes runs as files that RocksDB takes over, which is several times cheaper than
     /// [`write`](Store::write) if there is much.
     ///
     /// # Errors
@@ -243,7 +243,11 @@ impl Store {
         let path = self.db.path().join(format!("ingest-{number}"));
         let failed = |e: rocksdb::Error| {
             let what = format!("state cannot be written to {}", path.display());
-            Error::new(crate::error::ErrorKind::Io, what).caused_by(e)
+            // RocksDB reads its files where the new one overlaps them.
+            match e.kind() {
+                rocksdb::ErrorKind::Corruption => damaged(&what, e),
+                _ => Error::new(crate::error::ErrorKind::Io, what).caused_by(e),
+            }
         };
         let mut file = SstFileWriter::create(&self.options);
         file.open(&path).map_err(failed)?;
@@ -351,7 +355,6 @@ mod tests {
                     None => run.delete((7, 3, key)).unwrap(),
                 }
             }
-            run.sort();
             run
         };
         let mut shown = Vec::new();
