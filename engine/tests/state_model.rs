@@ -214,6 +214,7 @@ impl<'a> Subject<'a> {
         };
         while !self.table.drain(3).unwrap() {}
         let runs = self.table.take_runs();
+        self.store.tell_overlay().unwrap();
         let spilled = self.store.take_spill();
         let whole = whole || spilled || !self.own;
         if whole {
@@ -269,7 +270,7 @@ impl<'a> Subject<'a> {
         self.saves += 1;
         copy_dir(&from, &live);
         self.store = Arc::new(Store::open(&live, &[FAMILY.to_owned()], MEMORY).unwrap());
-        self.store.write(&merged(&self.unwritten())).unwrap();
+        self.store.lay_over(self.unwritten()).unwrap();
         self.own = false;
         self.table = open(&self.store, namespaces, self.whole);
         self.model = state;

@@ -24,6 +24,8 @@ use crate::state::run::Run;
 
 /// What the supervisor asks of the keeper.
 pub(crate) enum Order {
+    /// Tell RocksDB of the changes that the start has read.
+    Uncover,
     /// Take a part of what an epoch has changed, ahead of `Save`.
     Write { runs: Vec<Run>, bytes: usize },
     /// Save the state of the epoch, of which this is what has changed.
@@ -145,7 +147,7 @@ impl<'a> Keeper<'a> {
         events: &Sender<Event>,
         saved: impl Fn(u64, bool),
     ) {
-        for order in orders {
+        for order in std::iter::once(Order::Uncover).chain(orders) {
             let obeying = AssertUnwindSafe(|| self.obey(order, &saved));
             // The supervisor waits for an answer to each order, so a panic must be one.
             let done = catch_unwind(obeying).unwrap_or_else(|panic| {
@@ -170,6 +172,13 @@ impl<'a> Keeper<'a> {
 
     fn obey(&mut self, order: Order, saved: impl Fn(u64, bool)) -> Result<Option<Event>> {
         let event = match order {
+            Order::Uncover => {
+                if self.store.is_covered() {
+                    reach("rocks.write")?;
+                    self.store.tell_overlay()?;
+                }
+                return Ok(None);
+            }
             Order::Write { runs, bytes } => {
                 let taken = self.take_parts(runs);
                 self.store.arrived(bytes);

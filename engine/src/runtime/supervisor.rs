@@ -165,7 +165,7 @@ fn prepare(
             dir.prepare_live(start)?;
             let store = open_store(graph, &dir.live_dir(), memory / 4)?;
             if let Some(manifest) = &restored {
-                store.ingest(&dir.read_changes(&manifest.state)?)?;
+                store.lay_over(dir.read_changes(&manifest.state)?)?;
             }
             Some(Arc::new(store))
         }

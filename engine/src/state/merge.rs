@@ -58,7 +58,7 @@ struct Bucket {
 }
 
 /// A row: its key's head, its run, its place there.
-type Place = (u128, u32, u32);
+pub(crate) type Place = (u128, u32, u32);
 
 /// The bytes in front of a key as a number.
 fn prefix(key: &[u8]) -> u128 {
@@ -149,7 +149,27 @@ impl<R: Borrow<Run>> Merged<R> {
         }
     }
 
-    fn row(&self, place: &Place) -> RowBytes<'_> {
+    pub(crate) fn bucket_count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// The number of the first bucket that may hold a key or what follows it.
+    pub(crate) fn bucket_at(&self, key: &[u8]) -> usize {
+        let prefix = prefix(key);
+        self.buckets
+            .partition_point(|bucket| bucket.prefix < prefix)
+    }
+
+    /// The living rows of a bucket in key order.
+    pub(crate) fn sorted(&self, bucket: usize) -> Vec<Place> {
+        let mut sorted = Vec::new();
+        if let Some(bucket) = self.buckets.get(bucket) {
+            self.sort(bucket, &mut sorted);
+        }
+        sorted
+    }
+
+    pub(crate) fn row(&self, place: &Place) -> RowBytes<'_> {
         self.runs[place.1 as usize].borrow().row(place.2)
     }
 
