@@ -27,7 +27,6 @@ use crate::runtime::source_root::AssignedSplit;
 use crate::runtime::worker;
 use crate::settings::Settings;
 use crate::state::key_group::KEY_GROUPS;
-use crate::state::merge::merged;
 use crate::state::rocks::Store;
 use crate::time::clock::Clock;
 
@@ -167,7 +166,7 @@ fn prepare(
             dir.prepare_live(start)?;
             let store = open_store(graph, &dir.live_dir(), memory / 4)?;
             if let Some(manifest) = &restored {
-                store.write(&merged(&dir.read_changes(&manifest.state)?))?;
+                store.lay_over(dir.read_changes(&manifest.state)?)?;
             }
             Some(Arc::new(store))
         }
@@ -489,9 +488,11 @@ impl<'a> Supervisor<'a> {
                 self.cx.hub.ring_all();
                 return Ok(());
             }
-            Action::WriteState { epoch } => Order::Save {
+            Action::WriteState { epoch, last } => Order::Save {
                 epoch,
                 runs: std::mem::take(&mut self.runs),
+                of_rows: self.parts.state_rows(),
+                last,
             },
             Action::CommitManifest { epoch, finished } => {
                 let manifest = self.close_epoch(epoch, finished)?;

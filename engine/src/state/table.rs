@@ -595,8 +595,10 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
         if cold >= bytes {
             return Ok(cold);
         }
+        // What is written now would be hidden by what stands over RocksDB.
+        let covered = self.cx.store.as_ref().is_some_and(|s| s.is_covered());
         let rest = match self.unsettled {
-            0 => Evictable::Any,
+            0 if !covered => Evictable::Any,
             _ => Evictable::Written,
         };
         Ok(cold + self.evict_round(bytes - cold, rest)?)
