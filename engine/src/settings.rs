@@ -20,7 +20,9 @@ pub struct Settings {
     pub fresh: bool,
     /// The most records a source reads at a time.
     pub batch_records: usize,
-    /// The memory for state, caches and queues; 0: half of the machine's.
+    /// The memory for state, caches and queues; 0: half of the machine's. State that does not fit
+    /// goes to disk. Some 32 MiB of it are the program's own, so below 64 MiB a job has room for few
+    /// rows and takes more than it was told.
     pub memory_bytes: usize,
     /// How much may wait in one queue between two workers.
     pub queue_bytes: usize,

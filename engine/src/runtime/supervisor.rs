@@ -198,7 +198,7 @@ fn prepare(
         splits,
         restored,
         ports: graph.plan.ports.clone(),
-        state_bytes: memory / 2 / workers,
+        state_bytes: state_bytes(memory) / workers,
         events,
     };
     Ok((cx, dir))
@@ -217,6 +217,15 @@ fn memory_of(settings: &Settings) -> usize {
         0 => machine_memory() / 2,
         bytes => bytes,
     }
+}
+
+/// The program, its threads, and batches on their way, whatever the state.
+const PROGRAM_BYTES: usize = 32 << 20;
+
+/// What of the memory rows of state may take, with what RocksDB needs to find the others. The rest
+/// is for RocksDB's own memory, runs on their way there, and what allocators hold back.
+fn state_bytes(memory: usize) -> usize {
+    (memory - PROGRAM_BYTES.min(memory / 3)) / 2
 }
 
 fn machine_memory() -> usize {

@@ -22,12 +22,16 @@ use crate::state::run::Run;
 const TICK: Duration = Duration::from_millis(10);
 /// How many frozen rows are handed over between two batches.
 const DRAIN_ROWS: usize = 512;
+/// The same while state takes all of its memory: rows that are not handed over cannot leave.
+const DRAIN_ROWS_WHEN_FULL: usize = 8192;
 /// How many restored rows are read back between two batches.
 const WARM_ROWS: usize = 512;
 /// After how many steps a worker looks at the memory that its state takes: it makes room for
 /// little at a time.
 const MEMORY_CHECK_STEPS: u32 = 32;
 const MEMORY_CHECK_STEPS_WHEN_FULL: u32 = 4;
+/// State may take so much more than its memory for a while: one part in so many.
+const ROOM_SHARE: usize = 16;
 /// How much room is made at a time.
 const EVICT_BYTES_MAX: usize = 512 << 10;
 
@@ -87,6 +91,9 @@ struct Worker<'a> {
     steps: u32,
     /// State took all of its memory when it was looked at, and room could be made.
     full: bool,
+    /// State took more than its memory when it was looked at, and no room could be made before
+    /// the running checkpoint is saved.
+    stuck: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -110,14 +117,19 @@ impl<'a> Worker<'a> {
             warming: cx.restored.is_some(),
             steps: 0,
             full: false,
+            stuck: false,
         })
     }
 
     fn turn(&mut self, active: &mut usize) -> Result<()> {
         while !self.control.is_aborted() {
-            let worked = self.step(active)?;
+            let worked = !self.waits_for_room() && self.step(active)?;
             self.settle();
-            let ended = self.drain(if worked { DRAIN_ROWS } else { DRAIN_ROWS * 16 })?;
+            let ended = self.drain(match (self.full || self.stuck, worked) {
+                (true, _) => DRAIN_ROWS_WHEN_FULL,
+                (false, true) => DRAIN_ROWS,
+                (false, false) => DRAIN_ROWS * 16,
+            })?;
             if ended {
                 return Ok(());
             }
@@ -238,10 +250,26 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// More records would take more memory than there is, and what is in the way goes when the
+    /// running checkpoint is saved: all nodes have passed its barrier, so nobody waits for this
+    /// worker meanwhile.
+    fn waits_for_room(&self) -> bool {
+        self.stuck && (self.draining.is_some() || self.unsettled.is_some())
+    }
+
+    /// What this worker's state may take, beside what RocksDB needs to find the rest of it.
+    fn state_bytes(&self) -> usize {
+        let all = self.cx.state_bytes;
+        let readers = self.cx.store.as_ref().map_or(0, |s| s.reader_bytes());
+        all.saturating_sub(readers / self.cx.workers).max(all / 4)
+    }
+
     /// Evicts state when it takes more memory than this worker's share.
     fn watch_memory(&mut self) -> Result<()> {
         self.steps += 1;
-        let due = if self.full {
+        let due = if self.waits_for_room() {
+            1
+        } else if self.full {
             MEMORY_CHECK_STEPS_WHEN_FULL
         } else {
             MEMORY_CHECK_STEPS
@@ -254,7 +282,8 @@ impl<'a> Worker<'a> {
         for node in &mut self.nodes {
             node.tables(&mut |table| bytes += table.bytes());
         }
-        let mut excess = bytes.saturating_sub(self.cx.state_bytes);
+        let budget = self.state_bytes();
+        let mut excess = bytes.saturating_sub(budget);
         let beyond = excess;
         excess = excess.min(EVICT_BYTES_MAX);
         let goal = excess;
@@ -271,6 +300,8 @@ impl<'a> Worker<'a> {
         }
         // What cannot go now is not looked for again at once.
         self.full = beyond > 0 && excess < goal / 2;
+        let room = budget / ROOM_SHARE;
+        self.stuck = beyond > room + goal.saturating_sub(excess);
         result
     }
 

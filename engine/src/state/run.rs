@@ -42,7 +42,7 @@ fn with_group(end: &[u8], group: u16) -> Vec<u8> {
 }
 
 /// When a run is full.
-pub(crate) const FULL_BYTES: usize = 1 << 20;
+pub(crate) const FULL_BYTES: usize = 256 << 10;
 
 /// The memory of a range, about.
 const RANGE_BYTES: usize = 128;
