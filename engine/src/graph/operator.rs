@@ -102,6 +102,20 @@ impl<'a, M> Records<'a, M> {
         let records = self.records.as_slice();
         records.get(..count.min(self.left)).unwrap_or(records)
     }
+
+    /// The next record.
+    #[inline]
+    pub fn peek(&self) -> Option<&M> {
+        match self.left {
+            0 => None,
+            _ => self.records.as_slice().first(),
+        }
+    }
+
+    /// The records of the batch that are still to come, also those behind the next watermark.
+    pub fn rest(&self) -> &[M] {
+        self.records.as_slice()
+    }
 }
 
 impl<M: Located> Iterator for Records<'_, M> {
