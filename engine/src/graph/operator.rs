@@ -109,12 +109,26 @@ impl<'a, M> Records<'a, M> {
     where
         M: Located,
     {
-        let next = self.ahead(1).first();
+        let next = self.peek();
         if next.is_some_and(wanted) {
             self.next()
         } else {
             None
         }
+    }
+
+    /// The next record.
+    #[inline]
+    pub fn peek(&self) -> Option<&M> {
+        match self.left {
+            0 => None,
+            _ => self.records.as_slice().first(),
+        }
+    }
+
+    /// The records of the batch that are still to come, also those behind the next watermark.
+    pub fn rest(&self) -> &[M] {
+        self.records.as_slice()
     }
 }
 

@@ -111,10 +111,26 @@ impl<K: Eq, V> Slice<K, V> {
     /// Whether a row of this hash is there: brings what [`find`](Slice::find) reads into the cache.
     #[inline]
     pub(crate) fn look_at(&self, hash: u32) -> bool {
+        self.row_of_hash(hash).is_some()
+    }
+
+    /// A row of this hash.
+    #[inline]
+    pub(crate) fn row_of_hash(&self, hash: u32) -> Option<RowId> {
         let found = self.index.find(spread(hash), |&row| {
             self.row(row).is_some_and(|slot| slot.hash == hash)
         });
-        found.is_some()
+        found.copied()
+    }
+
+    /// Whether a row is there and the index knows it: reads what [`take`](Slice::take) does.
+    #[inline]
+    pub(crate) fn is_indexed(&self, row: RowId) -> bool {
+        let hash = self.row(row).map(|slot| slot.hash);
+        hash.is_some_and(|hash| {
+            let found = self.index.find(spread(hash), |&other| other == row);
+            found.is_some()
+        })
     }
 
     #[inline]

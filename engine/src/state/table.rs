@@ -7,6 +7,7 @@
 //! until [`settle`](StateTable::settle) nothing that changed since may reach RocksDB.
 
 mod alter;
+mod by_row;
 mod evict;
 mod prefetch;
 mod walk;
@@ -28,6 +29,7 @@ use crate::state::table::warm::Warming;
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
 pub use crate::state::table::alter::{Fate, LOOK_AHEAD};
+pub use crate::state::table::by_row::{NO_ROW, RowNumber};
 pub use crate::state::table::walk::Walk;
 
 /// A handle on a namespace of a [`Table`], valid until it is dropped.
