@@ -62,6 +62,10 @@ pub struct JobArgs {
     #[arg(long, value_name = "ROWS", default_value_t = Settings::default().batch_records)]
     pub batch: usize,
 
+    /// How long a result may wait before it is written on, such as 1ms
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_duration)]
+    pub flush_interval: Duration,
+
     /// Print neither progress nor summary
     #[arg(long)]
     pub quiet: bool,
@@ -76,6 +80,7 @@ impl JobArgs {
             checkpoint_interval: self.checkpoint_interval,
             fresh: self.fresh,
             batch_records: self.batch,
+            flush_interval: self.flush_interval,
             memory_bytes: self.memory.unwrap_or(0),
             throttle_rows_per_s: self.throttle,
             ..Settings::default()

@@ -85,6 +85,27 @@ fn a_panic_in_a_fused_step_names_the_source_the_record_and_shows_it() {
 }
 
 #[test]
+fn a_panic_in_a_reader_names_the_record_that_it_was_at() {
+    let make = |n: u64| {
+        assert!(n != 777, "source hates {n}");
+        n
+    };
+    let (error, rows) = run_failing(1, |job, sink| {
+        let numbers = generator::generate(1000, 1, make);
+        job.source("numbers", numbers.event_time(|n| *n as i64, Lag::NONE))
+            .map(|n| n.to_string())
+            .to("out", sink);
+    });
+    let expected = [
+        "numbers",
+        "record 777: (it cannot be read again)",
+        "source hates 777",
+    ];
+    expect_named(&error, &expected);
+    assert_eq!(rows, Vec::<String>::new());
+}
+
+#[test]
 fn a_panic_behind_an_exchange_names_the_operator_the_record_and_shows_it() {
     for workers in [1, 2, 4] {
         let (error, rows) = run_failing(workers, |job, sink| {

@@ -54,11 +54,8 @@ fn checkpoint(table: &mut Table<u64, u64>, store: Option<&Store>) -> Result<Dura
     let from_us = clock.monotonic_us();
     while !table.drain(1024)? {}
     let took = Duration::from_micros(clock.monotonic_us() - from_us);
-    let mut runs = table.take_runs();
+    let runs = table.take_runs();
     if let Some(store) = store {
-        for run in &mut runs {
-            run.sort();
-        }
         store.write(&runs)?;
     }
     table.settle(true);

@@ -93,6 +93,7 @@ impl Reader for NexmarkReader {
     type Record = Event;
     type Position = Position;
 
+    #[inline]
     fn read<E: Emit<Event>>(&mut self, emit: &mut E) -> Result<Read> {
         for number in &mut self.cursor {
             if !emit.emit(self.generator.event(number)) {

@@ -143,15 +143,21 @@ where
     type Record = T;
     type Position = u64;
 
+    // The number lies in a local, where the loop can keep it in a register.
+    #[inline]
     fn read<E: Emit<T>>(&mut self, emit: &mut E) -> Result<Read> {
-        while self.next < self.numbers.end {
-            let record = (self.make)(self.next);
-            self.next = self.next.saturating_add(self.step);
+        let mut next = self.next;
+        let mut read = Read::End;
+        while next < self.numbers.end {
+            let record = (self.make)(next);
+            next = next.saturating_add(self.step);
             if !emit.emit(record) {
-                return Ok(Read::More);
+                read = Read::More;
+                break;
             }
         }
-        Ok(Read::End)
+        self.next = next;
+        Ok(read)
     }
 
     fn position(&self) -> u64 {

@@ -213,10 +213,8 @@ impl<'a> Subject<'a> {
             return;
         };
         while !self.table.drain(3).unwrap() {}
-        let mut runs = self.table.take_runs();
-        for run in &mut runs {
-            run.sort();
-        }
+        let runs = self.table.take_runs();
+        self.store.tell_overlay().unwrap();
         let spilled = self.store.take_spill();
         let whole = whole || spilled || !self.own;
         if whole {
@@ -234,7 +232,7 @@ impl<'a> Subject<'a> {
             self.store.checkpoint(&copy).unwrap();
             self.own = true;
         } else {
-            self.changes.push(changes::encode(&runs));
+            self.changes.push(changes::encode(&runs).unwrap());
         }
         self.store.set_unwritten(!whole);
         self.table.settle(whole);
@@ -272,7 +270,7 @@ impl<'a> Subject<'a> {
         self.saves += 1;
         copy_dir(&from, &live);
         self.store = Arc::new(Store::open(&live, &[FAMILY.to_owned()], MEMORY).unwrap());
-        self.store.write(&merged(&self.unwritten())).unwrap();
+        self.store.lay_over(self.unwritten()).unwrap();
         self.own = false;
         self.table = open(&self.store, namespaces, self.whole);
         self.model = state;

@@ -34,9 +34,9 @@ fn run(dir: &Path, stop: bool) -> Result<Outcome> {
     let settings = Settings {
         workers: 2,
         checkpoint_dir: Some(dir.join("checkpoints")),
-        // Long enough for more rows than fit into a file of changes.
+        // Long enough for more rows than such memory allows in files of changes.
         checkpoint_interval: Duration::from_millis(if stop { 150 } else { 1000 }),
-        memory_bytes: 64 << 20,
+        memory_bytes: 16 << 20,
         throttle_rows_per_s: stop.then_some(KEYS * 5),
         ..Settings::default()
     };

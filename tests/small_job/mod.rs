@@ -112,7 +112,8 @@ pub fn run(shape: Shape, dir: &Path, stop_after: Option<u64>) -> Result<Outcome>
         workers: 2,
         checkpoint_dir: Some(dir.join("checkpoints")),
         checkpoint_interval: Duration::from_millis(1),
-        memory_bytes: 64 << 20,
+        // So little that changes go to RocksDB every few checkpoints.
+        memory_bytes: 256 << 10,
         batch_records: 64,
         // Slow enough that it does not come to its end before it is stopped, on any disk.
         throttle_rows_per_s: stop_after.map(|_| RECORDS / 2),

@@ -32,7 +32,7 @@ pub fn hops(targets: usize) -> impl FnMut() -> Result<()> {
         channels.clone(),
         Arc::new(|event: &Event| event.key),
         Arc::new(|event: Event| event.rest),
-        None::<Arc<Apart>>,
+        Arc::new(Apart),
     );
     let mut next = 0;
     move || {

@@ -118,7 +118,7 @@ const PROBES: &[Probe] = &[
         quick: &["recovery", "--state-mib=64"],
         by_turns: false,
         judged: &[first_output(
-            "kill -9 to the first output, 1 GiB of state (quick: 128 MiB)",
+            "kill -9 to the first output, 1 GiB of state (quick: 64 MiB)",
         )],
     },
     Probe {
@@ -129,7 +129,7 @@ const PROBES: &[Probe] = &[
         quick: &["recovery", "--state-mib=640"],
         by_turns: false,
         judged: &[first_output(
-            "kill -9 to the first output, ten times as much state",
+            "kill -9 to the first output, 10 GiB of state (quick: 640 MiB)",
         )],
     },
     Probe {

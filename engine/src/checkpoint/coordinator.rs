@@ -97,6 +97,8 @@ pub enum Action {
     WriteState {
         /// The epoch.
         epoch: u64,
+        /// The input has ended: nothing follows.
+        last: bool,
     },
     /// The commit point.
     CommitManifest {
@@ -287,7 +289,10 @@ impl Coordinator {
         let epoch = self.epoch;
         if self.persistent {
             self.stage = Stage::Saving;
-            return vec![Action::WriteState { epoch }];
+            return vec![Action::WriteState {
+                epoch,
+                last: self.kind == BarrierKind::Last,
+            }];
         }
         self.stage = Stage::CommittingSinks;
         [vec![Action::CommitSinks { epoch }], self.sinks_done()].concat()

@@ -6,6 +6,7 @@
 //! MANIFEST-00000000000000000042   what epoch 42 says; making it by rename is the commit point
 //! epoch-00000000000000000042-…/   its state: hard links of RocksDB's files, and
 //!   changes-00000000000000000043  what a later epoch has changed of it
+//! changes.open                    what the running epoch has changed, until it is saved
 //! live/                           RocksDB's working directory; rebuilt at each start
 //! ```
 
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::changes;
+use crate::checkpoint::changes::{self, ChangesFile};
 use crate::checkpoint::envelope::{self, REMEDY};
 use crate::checkpoint::fail_points::reach;
 use crate::checkpoint::files::{
@@ -33,6 +34,7 @@ const LIVE: &str = "live";
 const MANIFEST: &str = "MANIFEST-";
 const EPOCH: &str = "epoch-";
 const CHANGES: &str = "changes-";
+const OPEN_CHANGES: &str = "changes.open";
 const JOB_MAGIC: [u8; 8] = *b"MILLJOB\0";
 
 /// Files up to this length are checked in full at the start; larger ones (RocksDB's data) are
@@ -113,6 +115,7 @@ impl CheckpointDir {
             name.starts_with(MANIFEST)
                 || name.starts_with(EPOCH)
                 || name.as_str() == LIVE
+                || name.as_str() == OPEN_CHANGES
                 || name.starts_with("JOB.")
         };
         for name in names.iter().filter(ours) {
@@ -319,27 +322,76 @@ impl CheckpointDir {
         })
     }
 
-    /// Adds a file with what an epoch has changed to a whole checkpoint that this process has
-    /// saved, and makes it durable.
+    /// Begins the file of what an epoch changes. Until [`keep_changes`](Self::keep_changes) it
+    /// belongs to nothing.
     ///
     /// # Errors
     /// When the disk is full or fails.
-    pub fn add_changes(&self, base: &StateEntry, epoch: u64, runs: &[Run]) -> Result<FileEntry> {
-        let folder = self.path.join(&base.directory);
-        let name = format!("{CHANGES}{epoch:020}");
-        let path = folder.join(&name);
-        let bytes = changes::encode(runs);
+    pub(crate) fn begin_changes(&self) -> Result<ChangesFile<File>> {
+        let path = self.open_changes();
         reach("ckpt.changes.write")?;
-        let mut file = File::create_new(&path).map_err(failed("create", &path))?;
-        file.write_all(&bytes).map_err(failed("write", &path))?;
+        // Never opened and cut: where a rename was half undone, it could be another file's name.
+        remove(&path)?;
+        let file = File::create_new(&path).map_err(failed("create", &path))?;
+        ChangesFile::begin(file).map_err(failed("write", &path))
+    }
+
+    /// Where the file stands that [`begin_changes`](Self::begin_changes) has begun.
+    fn open_changes(&self) -> PathBuf {
+        self.path.join(OPEN_CHANGES)
+    }
+
+    /// Adds runs to the file that has been begun.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub(crate) fn add_changes(&self, file: &mut ChangesFile<File>, runs: &[Run]) -> Result<()> {
+        let mut runs = runs.iter();
+        runs.try_for_each(|run| file.add(run))
+            .map_err(|e| failed("write", &self.open_changes())(e))
+    }
+
+    /// Closes the file, makes it durable, and adds it to a whole checkpoint that this process has
+    /// saved.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub(crate) fn keep_changes(
+        &self,
+        file: ChangesFile<File>,
+        base: &StateEntry,
+        epoch: u64,
+    ) -> Result<FileEntry> {
+        let path = self.open_changes();
+        let (file, len, crc32) = file.finish().map_err(failed("write", &path))?;
         reach("ckpt.changes.fsync")?;
         file.sync_all().map_err(failed("sync", &path))?;
+        let folder = self.path.join(&base.directory);
+        let name = format!("{CHANGES}{epoch:020}");
+        fs::rename(&path, folder.join(&name)).map_err(failed("rename", &path))?;
         sync_dir(&folder, "ckpt.dir.fsync")?;
-        Ok(FileEntry {
-            name,
-            len: bytes.len() as u64,
-            crc32: crc32fast::hash(&bytes),
-        })
+        Ok(FileEntry { name, len, crc32 })
+    }
+
+    /// Closes the file, reads it back and removes it.
+    ///
+    /// # Errors
+    /// As [`read_changes`](Self::read_changes).
+    pub(crate) fn take_back_changes(
+        &self,
+        file: ChangesFile<File>,
+        read: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let path = self.open_changes();
+        file.finish().map_err(failed("write", &path))?;
+        read(&path)?;
+        remove(&path)
+    }
+
+    /// The files of what has changed since the state's whole checkpoint, the oldest first.
+    pub(crate) fn changes_of(&self, state: &StateEntry) -> Vec<PathBuf> {
+        let folder = self.path.join(&state.directory);
+        state.changes.iter().map(|f| folder.join(&f.name)).collect()
     }
 
     /// What has changed since the state's whole checkpoint, the oldest first.
@@ -348,11 +400,11 @@ impl CheckpointDir {
     /// When a file is damaged: its name, what was expected, what was found.
     pub fn read_changes(&self, state: &StateEntry) -> Result<Vec<Run>> {
         let mut runs = Vec::new();
-        for file in &state.changes {
-            reach("rec.changes.read")?;
-            let path = self.path.join(&state.directory).join(&file.name);
-            let bytes = fs::read(&path).map_err(failed("read", &path))?;
-            runs.extend(changes::decode(&bytes).map_err(|e| e.at(path.display()))?);
+        for path in self.changes_of(state) {
+            changes::read(&path, Run::new, |run| {
+                runs.push(run);
+                Ok(())
+            })?;
         }
         Ok(runs)
     }

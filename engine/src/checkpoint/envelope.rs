@@ -8,18 +8,25 @@
 use crate::error::{Error, Result};
 
 /// The version of the checkpoint format that this program writes and reads.
-pub const FORMAT_VERSION: u32 = 2;
-const HEADER_BYTES: usize = 28;
+pub const FORMAT_VERSION: u32 = 3;
+pub(crate) const HEADER_BYTES: usize = 28;
 
 /// Puts a body into an envelope.
 pub(crate) fn seal(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+    bytes.extend_from_slice(&header(magic, body.len() as u64, crc32fast::hash(body)));
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// What stands in front of a body of this length and checksum.
+pub(crate) fn header(magic: [u8; 8], len: u64, crc32: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
     bytes.extend_from_slice(&magic);
     bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
+    bytes.extend_from_slice(&len.to_le_bytes());
+    bytes.extend_from_slice(&crc32.to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    bytes.extend_from_slice(body);
     bytes
 }
 
@@ -28,12 +35,23 @@ pub(crate) fn seal(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`ErrorKind::Checkpoint`](crate::error::ErrorKind::Checkpoint): what was expected and found.
 pub(crate) fn open(magic: [u8; 8], bytes: &[u8]) -> Result<&[u8]> {
-    let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| {
-        damaged(format!(
+    let (header, body) = bytes.split_at(bytes.len().min(HEADER_BYTES));
+    let expected = open_header(magic, header, body.len() as u64)?;
+    check_body(expected, crc32fast::hash(body))?;
+    Ok(body)
+}
+
+/// Reads what stands in front of a body of this length. Returns the checksum that it should have.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_header(magic: [u8; 8], header: &[u8], body_len: u64) -> Result<u32> {
+    if header.len() < HEADER_BYTES {
+        return Err(damaged(format!(
             "it has {} bytes, its header alone has {HEADER_BYTES}",
-            bytes.len()
-        ))
-    })?;
+            header.len()
+        )));
+    }
     if header[..8] != magic {
         return Err(damaged(format!(
             "it begins with {:?}, not with {:?}",
@@ -57,19 +75,25 @@ pub(crate) fn open(magic: [u8; 8], bytes: &[u8]) -> Result<&[u8]> {
         .remedy("use a program of the version that wrote it"));
     }
     let length = u64::from(word(12)) | u64::from(word(16)) << 32;
-    if length != body.len() as u64 {
+    if length != body_len {
         return Err(damaged(format!(
-            "it should hold {length} bytes and holds {}",
-            body.len()
+            "it should hold {length} bytes and holds {body_len}"
         )));
     }
-    let (expected, found) = (word(20), crc32fast::hash(body));
+    Ok(word(20))
+}
+
+/// Compares the checksum that a body should have with the one that it has.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn check_body(expected: u32, found: u32) -> Result<()> {
     if expected != found {
         return Err(damaged(format!(
             "its checksum should be {expected:08x} and is {found:08x}"
         )));
     }
-    Ok(body)
+    Ok(())
 }
 
 fn damaged(what: String) -> Error {

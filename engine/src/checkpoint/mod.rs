@@ -5,12 +5,11 @@
 //! what the job was at barrier `n`: positions, watermarks, state, prepared output.
 //!
 //! 1. Writers make what they have written so far durable, not visible ([`Writer::prepare`]).
-//! 2. Workers hand over what has changed, as of the barrier. If it is much, the keeper writes it
-//!    to RocksDB and saves that whole, as hard links ([`CheckpointDir::seal`]). If it is little,
-//!    it becomes a file of [`changes`] beside the last whole checkpoint of this process, which
-//!    the manifest names together with those before it ([`CheckpointDir::add_changes`]); RocksDB
-//!    hears of changes with the next whole checkpoint. Until the links or the file exist, nothing
-//!    that changed after the barrier reaches RocksDB ([`StateTable::settle`]).
+//! 2. Workers hand over what has changed, as of the barrier. It becomes a file of [`changes`]
+//!    beside the last whole checkpoint of this process, which the manifest names together with
+//!    those before it. When those have become many, RocksDB is told of the youngest of each row,
+//!    and saved whole, as hard links ([`CheckpointDir::seal`]). Until the links or the file exist,
+//!    nothing that changed after the barrier reaches RocksDB ([`StateTable::settle`]).
 //! 3. The manifest is renamed into place ([`CheckpointDir::commit`]): **the one commit point**.
 //! 4. Writers make the epoch visible ([`Writer::commit`]).
 //! 5. What is older is removed ([`CheckpointDir::collect_garbage`]).
@@ -33,7 +32,6 @@
 //! [`Writer::commit`]: crate::graph::sink::Writer::commit
 //! [`Sink::recover`]: crate::graph::sink::Sink::recover
 //! [`StateTable::settle`]: crate::state::table::StateTable::settle
-//! [`CheckpointDir::add_changes`]: directory::CheckpointDir::add_changes
 //! [`CheckpointDir::seal`]: directory::CheckpointDir::seal
 //! [`CheckpointDir::commit`]: directory::CheckpointDir::commit
 //! [`CheckpointDir::collect_garbage`]: directory::CheckpointDir::collect_garbage

@@ -69,7 +69,7 @@ pub enum Flow {
 }
 
 /// After how many results of one call an operator should return [`Flow::Again`].
-pub const EMIT_MAX: usize = 4096;
+pub const EMIT_MAX: usize = 1024;
 
 /// What an operator is told with each call.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +101,34 @@ impl<'a, M> Records<'a, M> {
     pub fn ahead(&self, count: usize) -> &[M] {
         let records = self.records.as_slice();
         records.get(..count.min(self.left)).unwrap_or(records)
+    }
+
+    /// The next record, if it is one that is wanted.
+    #[inline]
+    pub fn next_if(&mut self, wanted: impl FnOnce(&M) -> bool) -> Option<M>
+    where
+        M: Located,
+    {
+        let next = self.peek();
+        if next.is_some_and(wanted) {
+            self.next()
+        } else {
+            None
+        }
+    }
+
+    /// The next record.
+    #[inline]
+    pub fn peek(&self) -> Option<&M> {
+        match self.left {
+            0 => None,
+            _ => self.records.as_slice().first(),
+        }
+    }
+
+    /// The records of the batch that are still to come, also those behind the next watermark.
+    pub fn rest(&self) -> &[M] {
+        self.records.as_slice()
     }
 }
 

@@ -276,7 +276,7 @@ impl JobGraph {
         keyed: Keying<
             impl Fn(&P::Item) -> K + Send + Sync + 'static,
             impl Fn(P::Item, bool) -> M + Send + Sync + 'static,
-            impl Combine<M>,
+            impl Combine<P::Item, M>,
         >,
         tables: &[(&'static str, u8)],
         open: impl Fn(&mut OperatorSetup<'_>) -> Result<O> + Send + Sync + 'static,
@@ -301,11 +301,11 @@ impl JobGraph {
             // side output's readers would see. Those want each record by itself.
             Ok(if side.get().is_some_and(|&port| builder.is_read(port)) {
                 let payload = Arc::new(move |record| payload(record, true));
-                let apart = None::<Arc<Apart>>;
+                let apart = Arc::new(Apart);
                 open.end(ExchangeTerminal::new(edge, channels, key, payload, apart))
             } else {
                 let payload = Arc::new(move |record| payload(record, false));
-                let combine = Some(combine.clone());
+                let combine = combine.clone();
                 open.end(ExchangeTerminal::new(edge, channels, key, payload, combine))
             })
         });

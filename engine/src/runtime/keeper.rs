@@ -4,26 +4,39 @@
 //! A checkpoint of few rows is a file of changes beside the last whole one; RocksDB hears of them
 //! when they have become many, or when workers had to make room.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::checkpoint::changes::{self, ChangesFile};
 use crate::checkpoint::directory::CheckpointDir;
 use crate::checkpoint::fail_points::reach;
 use crate::checkpoint::manifest::{Manifest, StateEntry};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Failure};
 use crate::runtime::failure::panic_message;
+use crate::state::key_group::KEY_GROUPS;
 use crate::state::merge::merged;
 use crate::state::rocks::Store;
 use crate::state::run::Run;
 
 /// What the supervisor asks of the keeper.
 pub(crate) enum Order {
+    /// Tell RocksDB of the changes that the start has read.
+    Uncover,
     /// Take a part of what an epoch has changed, ahead of `Save`.
     Write { runs: Vec<Run>, bytes: usize },
     /// Save the state of the epoch, of which this is what has changed.
-    Save { epoch: u64, runs: Vec<Run> },
+    Save {
+        epoch: u64,
+        runs: Vec<Run>,
+        /// About how many rows the state has.
+        of_rows: u64,
+        /// Nothing follows.
+        last: bool,
+    },
     /// The commit point of the epoch.
     Commit(Box<Manifest>),
     /// Remove what is older than this epoch.
@@ -36,20 +49,50 @@ const INGEST_ROWS_MIN: usize = 50_000;
 /// So many files of changes stand beside a whole checkpoint at most.
 const CHANGES_MAX: usize = 256;
 
-/// How much the keeper holds in memory.
+/// How much stands in changes, and how much the keeper holds in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Changes, before RocksDB is told of them: a restart has to read as much.
-    changes_bytes: usize,
-    /// Parts of an epoch, before RocksDB is told of them.
-    parts_bytes: usize,
+    /// Changes, whatever the state: a restart has to read as much.
+    changes_small: u64,
+    /// Changes, where the state is not much smaller than they are.
+    changes_bytes: u64,
+    /// What is in memory on its way to RocksDB.
+    piece_bytes: u64,
 }
+
+/// Changes hold so many times the rows of the state at most, unless they are small.
+const CHANGES_PER_STATE: u64 = 2;
 
 impl Bounds {
     pub(crate) fn of(memory_bytes: usize) -> Self {
+        let memory = memory_bytes as u64;
         Bounds {
-            changes_bytes: (memory_bytes / 64).clamp(64 << 10, 32 << 20),
-            parts_bytes: (memory_bytes / 32).clamp(1 << 20, 256 << 20),
+            changes_small: (memory / 64).clamp(1 << 10, 32 << 20),
+            changes_bytes: (memory / 16).clamp(1 << 10, 256 << 20),
+            piece_bytes: (memory / 16).clamp(1 << 20, 384 << 20),
+        }
+    }
+}
+
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Amount {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Amount {
+    fn of(runs: &[Run]) -> Self {
+        Amount {
+            rows: runs.iter().map(|run| run.len() as u64).sum(),
+            bytes: runs.iter().map(|run| run.bytes() as u64).sum(),
+        }
+    }
+
+    fn and(self, other: Amount) -> Self {
+        Amount {
+            rows: self.rows + other.rows,
+            bytes: self.bytes + other.bytes,
         }
     }
 }
@@ -62,12 +105,13 @@ pub(crate) struct Keeper<'a> {
     previous: Option<StateEntry>,
     /// `previous` was saved by this process, so changes may be added to it.
     own: bool,
-    /// The changes since the last whole checkpoint, the oldest first.
-    unwritten: Vec<Run>,
-    unwritten_bytes: usize,
-    /// What has come of the epoch that is to be saved next, and is not in RocksDB.
+    /// What has changed since the last whole checkpoint, and is in files beside it.
+    changes: Amount,
+    /// What has come of the epoch that is to be saved next: in a file, unless it is too much.
+    open: Option<ChangesFile<File>>,
+    opened: Amount,
+    /// The same, when it goes to RocksDB at once.
     parts: Vec<Run>,
-    parts_bytes: usize,
     /// Some of that epoch is in RocksDB.
     whole_due: bool,
     bounds: Bounds,
@@ -86,10 +130,10 @@ impl<'a> Keeper<'a> {
             store,
             previous: restored,
             own: false,
-            unwritten: Vec::new(),
-            unwritten_bytes: 0,
+            changes: Amount::default(),
+            open: None,
+            opened: Amount::default(),
             parts: Vec::new(),
-            parts_bytes: 0,
             whole_due: false,
             bounds,
         }
@@ -103,7 +147,7 @@ impl<'a> Keeper<'a> {
         events: &Sender<Event>,
         saved: impl Fn(u64, bool),
     ) {
-        for order in orders {
+        for order in std::iter::once(Order::Uncover).chain(orders) {
             let obeying = AssertUnwindSafe(|| self.obey(order, &saved));
             // The supervisor waits for an answer to each order, so a panic must be one.
             let done = catch_unwind(obeying).unwrap_or_else(|panic| {
@@ -128,28 +172,37 @@ impl<'a> Keeper<'a> {
 
     fn obey(&mut self, order: Order, saved: impl Fn(u64, bool)) -> Result<Option<Event>> {
         let event = match order {
+            Order::Uncover => {
+                if self.store.is_covered() {
+                    reach("rocks.write")?;
+                    self.store.tell_overlay()?;
+                }
+                return Ok(None);
+            }
             Order::Write { runs, bytes } => {
-                let taken = self.take_parts(runs, bytes);
+                let taken = self.take_parts(runs);
                 self.store.arrived(bytes);
                 taken?;
                 return Ok(None);
             }
-            Order::Save { epoch, runs } => {
-                self.take_runs(runs);
-                let runs = std::mem::take(&mut self.parts);
-                self.parts_bytes = 0;
+            Order::Save {
+                epoch,
+                runs,
+                of_rows,
+                last,
+            } => {
                 let spilled = self.store.take_spill();
-                let bytes: usize = runs.iter().map(Run::bytes).sum();
-                let base = self.previous.take_if(|previous| {
-                    self.own
-                        && !spilled
-                        && !self.whole_due
-                        && self.unwritten_bytes + bytes <= self.bounds.changes_bytes
-                        && previous.changes.len() < CHANGES_MAX
-                });
-                let state = match base {
-                    Some(base) => self.save_changes(base, epoch, runs, bytes, &saved)?,
-                    None => self.save_whole(epoch, runs, &saved)?,
+                let all = self.changes.and(self.opened).and(Amount::of(&runs));
+                let fits = last
+                    || all.bytes <= self.bounds.changes_small
+                    || (all.bytes <= self.bounds.changes_bytes
+                        && all.rows <= of_rows.saturating_mul(CHANGES_PER_STATE));
+                let files = self.previous.as_ref().map_or(0, |p| p.changes.len());
+                let as_changes =
+                    fits && !spilled && !self.whole_due && (!self.own || files < CHANGES_MAX);
+                let state = match as_changes {
+                    true => self.save_changes(epoch, runs, &saved)?,
+                    false => self.save_whole(epoch, runs, &saved)?,
                 };
                 self.previous = Some(state.clone());
                 Event::StateSealed { epoch, state }
@@ -168,24 +221,44 @@ impl<'a> Keeper<'a> {
         Ok(Some(event))
     }
 
-    fn take_runs(&mut self, mut runs: Vec<Run>) {
-        runs.retain(|run| !run.is_empty());
-        runs.iter_mut().for_each(Run::sort);
-        self.parts.append(&mut runs);
-    }
-
-    /// Keeps a part, or writes all of them. While changes wait, they would have to go first, and
-    /// with them older values of rows that workers before the barrier have evicted.
-    fn take_parts(&mut self, runs: Vec<Run>, bytes: usize) -> Result<()> {
-        self.take_runs(runs);
-        self.parts_bytes += bytes;
-        if self.parts_bytes > self.bounds.parts_bytes && self.unwritten.is_empty() {
-            let parts = std::mem::take(&mut self.parts);
-            self.parts_bytes = 0;
+    /// Takes a part of an epoch: to its file, or to RocksDB if there is too much for files. While
+    /// earlier changes wait, they would have to go there first, and with them older values of rows
+    /// that workers before the barrier have evicted.
+    fn take_parts(&mut self, runs: Vec<Run>) -> Result<()> {
+        if self.whole_due {
+            self.parts.extend(runs);
+            return match Amount::of(&self.parts).bytes > self.bounds.piece_bytes / 2 {
+                true => self.write_parts(),
+                false => Ok(()),
+            };
+        }
+        self.open(runs)?;
+        if self.changes.rows == 0 && self.opened.bytes > self.bounds.changes_bytes {
             self.whole_due = true;
-            self.write(parts)?;
+            return self.write_changes(Vec::new(), Vec::new());
         }
         Ok(())
+    }
+
+    /// Adds runs to the epoch's file.
+    fn open(&mut self, runs: Vec<Run>) -> Result<()> {
+        let added = Amount::of(&runs);
+        if added.rows == 0 {
+            return Ok(());
+        }
+        let file = match &mut self.open {
+            Some(file) => file,
+            None => self.open.insert(self.dir.begin_changes()?),
+        };
+        self.dir.add_changes(file, &runs)?;
+        self.opened = self.opened.and(added);
+        self.store.reuse(runs);
+        Ok(())
+    }
+
+    fn write_parts(&mut self) -> Result<()> {
+        let parts = std::mem::take(&mut self.parts);
+        self.write(parts)
     }
 
     fn write(&self, runs: Vec<Run>) -> Result<()> {
@@ -193,27 +266,79 @@ impl<'a> Keeper<'a> {
         reach("rocks.write")?;
         match many {
             true => self.store.ingest(&runs)?,
-            false => self.store.write(&runs)?,
+            false => self.store.write(&merged(&runs))?,
         }
         self.store.reuse(runs);
         Ok(())
     }
 
+    /// Tells RocksDB what is in files of changes, the epoch's own behind them, and in memory:
+    /// the youngest of each row only, or a worker would read an older one meanwhile. What does not
+    /// fit into memory is read several times, some of the key groups each time.
+    fn write_changes(&mut self, files: Vec<PathBuf>, runs: Vec<Run>) -> Result<()> {
+        let opened = std::mem::take(&mut self.opened);
+        let all = self.changes.and(opened).and(Amount::of(&runs));
+        let pieces = all.bytes.div_ceil(self.bounds.piece_bytes).max(1);
+        let pieces = pieces.min(KEY_GROUPS.into()) as u16;
+        match self.open.take() {
+            None => self.write_pieces(pieces, &files, runs),
+            Some(file) => self.dir.take_back_changes(file, |last| {
+                let files = [files, vec![last.to_owned()]].concat();
+                self.write_pieces(pieces, &files, runs)
+            }),
+        }
+    }
+
+    fn write_pieces(&self, pieces: u16, files: &[PathBuf], runs: Vec<Run>) -> Result<()> {
+        if pieces == 1 {
+            let mut all = self.read(files, |run| run)?;
+            all.extend(runs);
+            return self.write(all);
+        }
+        for piece in 0..pieces {
+            let bound = |piece: u16| KEY_GROUPS * piece / pieces;
+            let groups = bound(piece)..bound(piece + 1);
+            let mut some = self.read(files, |run| {
+                let of_groups = run.of_groups(&groups);
+                self.store.reuse(vec![run]);
+                of_groups
+            })?;
+            some.extend(runs.iter().map(|run| run.of_groups(&groups)));
+            self.write(some)?;
+        }
+        self.store.reuse(runs);
+        Ok(())
+    }
+
+    fn read(&self, files: &[PathBuf], part: impl Fn(Run) -> Run) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for file in files {
+            let new_run = |family: &str| self.store.new_run(family);
+            changes::read(file, new_run, |run| {
+                runs.push(part(run));
+                Ok(())
+            })?;
+        }
+        Ok(runs)
+    }
+
     /// Beside the last whole checkpoint; RocksDB is told later.
     fn save_changes(
         &mut self,
-        mut base: StateEntry,
         epoch: u64,
         runs: Vec<Run>,
-        bytes: usize,
         saved: impl Fn(u64, bool),
     ) -> Result<StateEntry> {
-        if !runs.is_empty() {
-            let file = self.dir.add_changes(&base, epoch, &runs)?;
-            base.changes.push(file);
+        self.open(runs)?;
+        let mut base = match self.previous.take_if(|_| self.own) {
+            Some(base) => base,
+            None => self.save_store(epoch)?,
+        };
+        if let Some(file) = self.open.take() {
+            base.changes
+                .push(self.dir.keep_changes(file, &base, epoch)?);
+            self.changes = self.changes.and(std::mem::take(&mut self.opened));
             self.store.set_unwritten(true);
-            self.unwritten.extend(runs);
-            self.unwritten_bytes += bytes;
         }
         saved(epoch, !self.store.has_unwritten());
         Ok(base)
@@ -223,24 +348,40 @@ impl<'a> Keeper<'a> {
     fn save_whole(
         &mut self,
         epoch: u64,
-        mut runs: Vec<Run>,
+        runs: Vec<Run>,
         saved: impl Fn(u64, bool),
     ) -> Result<StateEntry> {
-        if !self.unwritten.is_empty() {
-            let mut all = std::mem::take(&mut self.unwritten);
-            all.append(&mut runs);
-            runs = merged(&all);
-            self.store.reuse(all);
+        if self.whole_due {
+            self.parts.extend(runs);
+            self.write_parts()?;
+        } else {
+            let base = self.previous.as_ref().filter(|_| self.own);
+            let files = base.map_or_else(Vec::new, |base| self.dir.changes_of(base));
+            self.write_changes(files, runs)?;
         }
-        self.write(runs)?;
-        let target = self.dir.new_epoch_dir(epoch)?;
-        reach("rocks.flush")?;
-        self.store.checkpoint(&target)?;
-        self.unwritten_bytes = 0;
+        let target = self.save_files(epoch)?;
+        self.changes = Amount::default();
         self.whole_due = false;
         self.store.set_unwritten(false);
         saved(epoch, true);
-        let state = self.dir.seal(&target, self.previous.as_ref())?;
+        self.seal(&target)
+    }
+
+    /// RocksDB as it is.
+    fn save_store(&mut self, epoch: u64) -> Result<StateEntry> {
+        let target = self.save_files(epoch)?;
+        self.seal(&target)
+    }
+
+    fn save_files(&self, epoch: u64) -> Result<PathBuf> {
+        let target = self.dir.new_epoch_dir(epoch)?;
+        reach("rocks.flush")?;
+        self.store.checkpoint(&target)?;
+        Ok(target)
+    }
+
+    fn seal(&mut self, target: &Path) -> Result<StateEntry> {
+        let state = self.dir.seal(target, self.previous.as_ref())?;
         self.own = true;
         Ok(state)
     }

@@ -30,6 +30,16 @@ pub(crate) struct EpochParts {
     pub(crate) state: StateEntry,
 }
 
+impl EpochParts {
+    /// About how many rows all tables have.
+    pub(crate) fn state_rows(&self) -> u64 {
+        let operators = self.nodes.iter().filter_map(|node| node.operator.as_ref());
+        let tables = operators.flat_map(|operator| &operator.tables);
+        let namespaces = tables.flat_map(|table| &table.namespaces);
+        namespaces.map(|&(_, rows)| rows).sum()
+    }
+}
+
 impl<'a> Ledger<'a> {
     pub(crate) fn new(graph: &'a JobGraph, restored: Option<Manifest>) -> Self {
         Ledger { graph, restored }

@@ -14,6 +14,7 @@ pub mod channel;
 pub mod control;
 pub mod event;
 mod failure;
+mod feed;
 mod fit;
 pub mod inputs;
 pub mod job;

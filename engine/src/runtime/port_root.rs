@@ -45,7 +45,8 @@ impl<T: Data> Pipe for Port<T> {
         let channels = builder.port_channels(self.port)?;
         Ok(PortRunner {
             inputs: Inputs::new(channels, Timestamp::MIN),
-            current: None,
+            origin: None,
+            at: 0,
         })
     }
 }
@@ -53,7 +54,9 @@ impl<T: Data> Pipe for Port<T> {
 /// A [`Port`] on one worker.
 pub struct PortRunner<T> {
     inputs: Inputs<Timed<T>>,
-    current: Option<(Origin, u32)>,
+    /// Where the batch was read that is being worked through, and the number of the record.
+    origin: Option<Origin>,
+    at: u32,
 }
 
 impl<T: Data> Runner for PortRunner<T> {
@@ -82,20 +85,31 @@ impl<T: Data> Runner for PortRunner<T> {
 
 impl<T> PortRunner<T> {
     fn walk(&mut self, input: usize, batch: Batch<Timed<T>>, take: &mut impl Take<T>) {
-        let mut marks = batch.marks.into_iter().peekable();
-        for (index, record) in batch.records.into_iter().enumerate() {
-            while let Some(mark) = marks.next_if(|mark| mark.index as usize <= index) {
-                self.inputs.advance(input, mark.progress);
+        self.origin = batch.origin;
+        let count = batch.records.len();
+        let mut records = batch.records.into_iter();
+        let mut marks = batch.marks.into_iter();
+        let mut mark = marks.next();
+        let mut done = 0;
+        while done < count {
+            while let Some(due) = mark.filter(|mark| mark.index as usize <= done) {
+                self.inputs.advance(input, due.progress);
+                mark = marks.next();
             }
-            self.current = batch.origin.map(|origin| (origin, record.at));
-            let at = At {
-                time: record.time,
-                at: record.at,
-                watermark: self.inputs.watermark(),
-            };
-            take.take(record.value, at);
+            let until = mark.map_or(count, |mark| (mark.index as usize).min(count));
+            let watermark = self.inputs.watermark();
+            for record in records.by_ref().take(until - done) {
+                self.at = record.at;
+                let at = At {
+                    time: record.time,
+                    at: record.at,
+                    watermark,
+                };
+                take.take(record.value, at);
+            }
+            done = until;
         }
-        for mark in marks {
+        for mark in mark.into_iter().chain(marks) {
             self.inputs.advance(input, mark.progress);
         }
     }
@@ -103,7 +117,7 @@ impl<T> PortRunner<T> {
 
 impl<T> RootControl for PortRunner<T> {
     fn current(&self) -> Option<(Origin, u32)> {
-        self.current
+        self.origin.map(|origin| (origin, self.at))
     }
 }
 

@@ -4,16 +4,15 @@
 use std::sync::Arc;
 
 use crate::checkpoint::manifest::SplitEntry;
-use crate::data::{
-    Data, EVENT_TIME_MAX, EVENT_TIME_MIN, Origin, Progress, Timestamp, check_event_time,
-};
+use crate::data::{Origin, Progress, Timestamp};
 use crate::error::{Error, Result};
-use crate::graph::operator::{AnyOutput, Output};
+use crate::graph::operator::AnyOutput;
 use crate::graph::plan::{NodeId, PortId};
-use crate::graph::source::{Emit, EventTime, Read, Reader, Source, Timed, WhenAllIdle};
+use crate::graph::source::{EventTime, Read, Reader, Source, Timed, WhenAllIdle};
 use crate::runtime::build::NodeBuilder;
-use crate::runtime::chain::{At, Pipe, Ran, Root, RootControl, Runner, SourceSnapshot, Take};
+use crate::runtime::chain::{Pipe, Ran, Root, RootControl, Runner, SourceSnapshot, Take};
 use crate::runtime::control::Control;
+use crate::runtime::feed::{Aside, Feed, Place, Rise, Times};
 use crate::runtime::port_root::differs;
 use crate::runtime::split::SplitTime;
 use crate::state::codec;
@@ -89,7 +88,7 @@ where
             epoch: builder.restored_epoch(),
             control: builder.control.clone(),
             batch_records: builder.settings.batch_records.max(1),
-            quarantine: builder.output(quarantine)?,
+            aside: Aside::new(builder.output(quarantine)?),
             counts: Counts::default(),
             current: None,
             snapshot: None,
@@ -155,8 +154,6 @@ impl<S: Source, F> SourceRoot<S, F> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     read: u64,
-    skipped: u64,
-    quarantined: u64,
     told_read: u64,
     told_skipped: u64,
 }
@@ -174,7 +171,7 @@ pub struct SourceRunner<S: Source, F> {
     epoch: u64,
     control: Arc<Control>,
     batch_records: usize,
-    quarantine: Output<S::Record>,
+    aside: Aside<S::Record>,
     counts: Counts,
     current: Option<(Origin, u32)>,
     snapshot: Option<SourceSnapshot>,
@@ -192,7 +189,7 @@ where
         if let Some(barrier) = self.control.barrier_after(self.epoch) {
             self.epoch = barrier.epoch;
             self.snapshot = Some(self.take_snapshot()?);
-            self.quarantine.barrier(barrier);
+            self.aside.quarantine.barrier(barrier);
             return Ok(Ran::Barrier(barrier));
         }
         let permitted = self.control.permit(self.batch_records);
@@ -210,8 +207,8 @@ where
         self.update_progress();
         if origin.is_some() || differs(self.progress, self.told) {
             self.told = self.progress;
-            self.quarantine.progress(self.progress);
-            self.quarantine.flush();
+            self.aside.quarantine.progress(self.progress);
+            self.aside.quarantine.flush();
             return Ok(Ran::Batch {
                 origin,
                 progress: self.progress,
@@ -241,7 +238,9 @@ where
         order
     }
 
-    /// Reads from one split; false if it had nothing.
+    /// Reads from one split; false if it had nothing. Inlined, as a reader's loop may be: then the
+    /// way from the record to the end of the steps is no chain of pointers.
+    #[inline]
     fn read_split(
         &mut self,
         index: usize,
@@ -256,34 +255,26 @@ where
             first: split.records,
         };
         let (_, current) = self.current.insert((origin, 0));
+        let skew = self.source.watermarks.max_future_skew;
         let mut feed = Feed {
             time_of: &self.source.time,
-            max_time: split.time.max_time.unwrap_or(Timestamp::MIN),
-            behind: split.time.behind(),
-            floor: split.time.watermark(),
-            others,
+            place: Place::new(max, current),
+            times: Times::new(split.time.max_time, self.control.future_limit(skew)),
             watermark: self.watermark,
-            at: 0,
-            // A batch holds at most 2^32 records.
-            end: u32::try_from(max).unwrap_or(u32::MAX),
-            current,
-            skipped: &mut self.counts.skipped,
-            failure: None,
+            rise: Rise {
+                behind: split.time.behind(),
+                floor: split.time.watermark(),
+                others,
+                passed: self.watermark,
+            },
+            aside: &mut self.aside,
             take,
         };
-        let read = match self.source.watermarks.max_future_skew {
-            None => split.reader.read(&mut feed),
-            skew => split.reader.read(&mut Guarded {
-                limit: self.control.future_limit(skew),
-                quarantine: &mut self.quarantine,
-                quarantined: &mut self.counts.quarantined,
-                feed: &mut feed,
-            }),
-        };
-        let (count, failure) = (feed.at, feed.failure.take());
-        self.watermark = feed.watermark;
-        let max_time = feed.max_time;
-        if max_time != Timestamp::MIN {
+        let read = split.reader.read(&mut feed);
+        let fed = feed.end();
+        let count = fed.count;
+        self.watermark = fed.watermark;
+        if let Some(max_time) = fed.max_time {
             split.time.saw(max_time);
         }
         self.counts.read += u64::from(count);
@@ -293,8 +284,8 @@ where
                 self.id, split.name
             ))
         };
-        if let Some(failure) = failure {
-            return Err(place(failure, split.records + u64::from(count) - 1));
+        if let Some((at, failure)) = self.aside.failure.take() {
+            return Err(place(failure, split.records + u64::from(at)));
         }
         split.records += u64::from(count);
         match read.map_err(|e| place(e, split.records))? {
@@ -363,9 +354,9 @@ where
         self.control.stats.read(counts.read - counts.told_read);
         self.control
             .stats
-            .skipped(counts.skipped - counts.told_skipped);
+            .skipped(self.aside.skipped - counts.told_skipped);
         counts.told_read = counts.read;
-        counts.told_skipped = counts.skipped;
+        counts.told_skipped = self.aside.skipped;
     }
 
     fn take_snapshot(&self) -> Result<SourceSnapshot> {
@@ -386,8 +377,8 @@ where
             splits,
             counters: vec![
                 ("read", self.counts.read),
-                ("skipped", self.counts.skipped),
-                ("quarantined", self.counts.quarantined),
+                ("skipped", self.aside.skipped),
+                ("quarantined", self.aside.quarantined),
             ],
         })
     }
@@ -410,126 +401,5 @@ impl<S: Source, F: 'static> RootControl for SourceRunner<S, F> {
 
     fn is_exhausted(&self) -> bool {
         self.source.source.is_bounded() && self.splits.iter().all(|s| s.time.is_finished())
-    }
-}
-
-/// Takes records from a reader: stamps them, lifts the watermark behind each (rule T9), and
-/// hands them to the fused steps. What changes with each record lies in here, where the loop of
-/// the reader can keep it in registers.
-struct Feed<'a, F, G> {
-    time_of: &'a F,
-    max_time: Timestamp,
-    /// How far the split's watermark is behind its highest time, and below what it does not go.
-    behind: i64,
-    floor: Timestamp,
-    others: Timestamp,
-    watermark: Timestamp,
-    at: u32,
-    end: u32,
-    current: &'a mut u32,
-    skipped: &'a mut u64,
-    failure: Option<Error>,
-    take: &'a mut G,
-}
-
-impl<F, G> Feed<'_, F, G> {
-    /// Counts one more record of the split; whether another is wanted.
-    #[inline]
-    fn next(&mut self) -> bool {
-        self.at += 1;
-        self.at < self.end
-    }
-
-    /// A record that has no time, or none that it may have. In a box, so that it need not be made
-    /// in memory before it is known that it comes here.
-    #[cold]
-    fn turn_away<T>(&mut self, record: Box<T>, time: Option<Timestamp>) -> bool {
-        drop(record);
-        let Some(time) = time else {
-            *self.skipped += 1;
-            return self.next();
-        };
-        if let Err(e) = check_event_time(time) {
-            self.failure = Some(e.remedy("let event_time return None for records to be skipped"));
-        }
-        self.at += 1;
-        self.end = self.at;
-        false
-    }
-
-    /// The watermark rises behind the record with the highest time so far.
-    #[inline]
-    fn lift(&mut self, time: Timestamp) {
-        self.max_time = time;
-        // Neither of them exceeds 2^61.
-        let own = time.wrapping_sub(self.behind).max(self.floor);
-        self.watermark = self.watermark.max(own.min(self.others));
-    }
-}
-
-impl<T, F, G> Emit<T> for Feed<'_, F, G>
-where
-    F: Fn(&T) -> EventTime,
-    G: Take<T>,
-{
-    // One loop with the reader's and all steps, or the record would be made in memory.
-    #[inline(always)]
-    fn emit(&mut self, record: T) -> bool {
-        *self.current = self.at;
-        let time = match (self.time_of)(&record).0 {
-            Some(time) if (EVENT_TIME_MIN..=EVENT_TIME_MAX).contains(&time) => time,
-            other => return self.turn_away(Box::new(record), other),
-        };
-        let at = At {
-            time,
-            at: self.at,
-            watermark: self.watermark,
-        };
-        self.take.take(record, at);
-        if time > self.max_time {
-            self.lift(time);
-        }
-        self.next()
-    }
-
-    #[inline]
-    fn skip(&mut self) -> bool {
-        *self.skipped += 1;
-        self.next()
-    }
-}
-
-/// A [`Feed`] behind the quarantine (rule T7).
-struct Guarded<'f, 'a, T, F, G> {
-    feed: &'f mut Feed<'a, F, G>,
-    limit: Timestamp,
-    quarantine: &'f mut Output<T>,
-    quarantined: &'f mut u64,
-}
-
-impl<T, F, G> Emit<T> for Guarded<'_, '_, T, F, G>
-where
-    T: Data,
-    F: Fn(&T) -> EventTime,
-    G: Take<T>,
-{
-    // One loop with the reader's and all steps, or the record would be made in memory.
-    #[inline(always)]
-    fn emit(&mut self, record: T) -> bool {
-        match (self.feed.time_of)(&record).0 {
-            Some(time) if time > self.limit => {
-                *self.feed.current = self.feed.at;
-                *self.quarantined += 1;
-                let record = Box::new(record);
-                self.quarantine.emit(time, *record);
-                self.feed.next()
-            }
-            _ => self.feed.emit(record),
-        }
-    }
-
-    #[inline]
-    fn skip(&mut self) -> bool {
-        Emit::<T>::skip(self.feed)
     }
 }

@@ -1,6 +1,7 @@
 //! Starts a job, lets the coordinator cut its epochs, and ends it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,6 @@ use crate::runtime::source_root::AssignedSplit;
 use crate::runtime::worker;
 use crate::settings::Settings;
 use crate::state::key_group::KEY_GROUPS;
-use crate::state::merge::merged;
 use crate::state::rocks::Store;
 use crate::time::clock::Clock;
 
@@ -167,7 +167,7 @@ fn prepare(
             dir.prepare_live(start)?;
             let store = open_store(graph, &dir.live_dir(), budget::store(memory))?;
             if let Some(manifest) = &restored {
-                store.write(&merged(&dir.read_changes(&manifest.state)?))?;
+                store.lay_over(dir.read_changes(&manifest.state)?)?;
             }
             Some(Arc::new(store))
         }
@@ -489,9 +489,11 @@ impl<'a> Supervisor<'a> {
                 self.cx.hub.ring_all();
                 return Ok(());
             }
-            Action::WriteState { epoch } => Order::Save {
+            Action::WriteState { epoch, last } => Order::Save {
                 epoch,
                 runs: std::mem::take(&mut self.runs),
+                of_rows: self.parts.state_rows(),
+                last,
             },
             Action::CommitManifest { epoch, finished } => {
                 let manifest = self.close_epoch(epoch, finished)?;
@@ -571,9 +573,10 @@ impl<'a> Supervisor<'a> {
             from,
             number,
         };
-        let record = self
-            .graph
-            .show(origin, &wanted)
+        // What brought the reader down may do so again.
+        let shown = catch_unwind(AssertUnwindSafe(|| self.graph.show(origin, &wanted)));
+        let record = shown
+            .unwrap_or_default()
             .unwrap_or_else(|| "(it cannot be read again)".to_owned());
         failure.error.at(format!(
             "source `{id}`, split `{}`, record {number}: {record}",

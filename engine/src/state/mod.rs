@@ -9,6 +9,7 @@ pub mod codec;
 mod contract;
 pub mod key_group;
 pub mod merge;
+mod overlay;
 pub mod rocks;
 pub mod run;
 pub(crate) mod slice;

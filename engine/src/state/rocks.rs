@@ -3,10 +3,10 @@
 //! The checkpoint is the truth, so the write-ahead log is off: what RocksDB's working directory
 //! holds between checkpoints is a cache that a restart throws away.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Deref, Range};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
@@ -17,7 +17,8 @@ use rocksdb::{
 
 use crate::error::{Error, Result};
 use crate::state::merge::{Merged, by_family};
-use crate::state::run::{FULL_BYTES, Run, namespace_range};
+use crate::state::overlay::Overlay;
+use crate::state::run::{FULL_BYTES, RowBytes, Run, namespace_range};
 
 type Db = DBWithThreadMode<MultiThreaded>;
 
@@ -25,6 +26,8 @@ type Db = DBWithThreadMode<MultiThreaded>;
 pub struct Store {
     db: Db,
     options: Options,
+    /// What stands over the database since the start.
+    overlay: RwLock<Option<Arc<Overlay>>>,
     /// How many files of rows have been made so far.
     ingested: AtomicU64,
     /// The last checkpoint holds changes that are not in the database.
@@ -39,6 +42,25 @@ pub struct Store {
     families: Vec<String>,
     /// What the indexes and filters of its files take, as far as known.
     reader_bytes: AtomicUsize,
+}
+
+/// A value as it is read.
+pub enum Value<'s> {
+    /// In RocksDB's memory.
+    Pinned(DBPinnableSlice<'s>),
+    /// A copy.
+    Copied(Vec<u8>),
+}
+
+impl Deref for Value<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Value::Pinned(bytes) => bytes,
+            Value::Copied(bytes) => bytes,
+        }
+    }
 }
 
 impl Store {
@@ -68,6 +90,7 @@ impl Store {
         let store = Store {
             db,
             options,
+            overlay: RwLock::default(),
             ingested: AtomicU64::new(0),
             unwritten: AtomicBool::new(false),
             spilled: AtomicBool::new(false),
@@ -106,6 +129,44 @@ impl Store {
     /// Says so.
     pub fn set_unwritten(&self, unwritten: bool) {
         self.unwritten.store(unwritten, Ordering::Release);
+    }
+
+    /// Puts changes that a restart has read over the database, until
+    /// [`tell_overlay`](Store::tell_overlay).
+    ///
+    /// # Errors
+    /// As [`write`](Store::write).
+    pub fn lay_over(&self, runs: Vec<Run>) -> Result<()> {
+        let overlay = Overlay::of(runs);
+        self.write(&overlay.ranges())?;
+        *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(overlay));
+        Ok(())
+    }
+
+    /// Writes to the database what stands over it. Nobody else may write until it has ended: see
+    /// [`is_covered`](Store::is_covered).
+    ///
+    /// # Errors
+    /// As [`write`](Store::write).
+    pub fn tell_overlay(&self) -> Result<()> {
+        let Some(overlay) = self.overlay() else {
+            return Ok(());
+        };
+        for (column_family, rows) in overlay.rows() {
+            self.ingest_rows(column_family, rows)?;
+        }
+        *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    /// Whether changes stand over the database: what is written would be hidden by older rows.
+    pub fn is_covered(&self) -> bool {
+        self.overlay().is_some()
+    }
+
+    fn overlay(&self) -> Option<Arc<Overlay>> {
+        let overlay = self.overlay.read().unwrap_or_else(PoisonError::into_inner);
+        overlay.clone()
     }
 
     /// A worker has written rows itself, to make room: the next checkpoint must hold the database.
@@ -152,6 +213,10 @@ impl Store {
     /// # Errors
     /// When a block's checksum is wrong, or the disk fails.
     pub fn get(&self, column_family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let overlay = self.overlay();
+        if let Some((_, value)) = overlay.as_ref().and_then(|o| o.get(column_family, key)) {
+            return Ok(value.map(<[u8]>::to_vec));
+        }
         let family = self.family(column_family)?;
         self.db
             .get_cf(&family, key)
@@ -168,15 +233,23 @@ impl Store {
         &self,
         column_family: &str,
         keys: impl Iterator<Item = &'k Vec<u8>>,
-    ) -> Result<Vec<Option<DBPinnableSlice<'_>>>> {
+    ) -> Result<Vec<Option<Value<'_>>>> {
+        let overlay = self.overlay();
+        let keys: Vec<&'k Vec<u8>> = keys.collect();
+        let covered = |key: &Vec<u8>| overlay.as_ref().and_then(|o| o.get(column_family, key));
         let family = self.family(column_family)?;
         let mut options = ReadOptions::default();
         options.fill_cache(false);
-        let values = self
-            .db
-            .batched_multi_get_cf_opt(&family, keys, true, &options);
+        let values =
+            self.db
+                .batched_multi_get_cf_opt(&family, keys.iter().copied(), true, &options);
+        let values = keys.iter().zip(values).map(|(key, value)| {
+            Ok(match covered(key) {
+                Some((_, value)) => value.map(|value| Value::Copied(value.to_vec())),
+                None => value?.map(Value::Pinned),
+            })
+        });
         values
-            .into_iter()
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(|e| damaged(&format!("state of `{column_family}` cannot be read"), e))
     }
@@ -199,23 +272,45 @@ impl Store {
         if let Some(after) = after {
             from = [after, &[0]].concat();
         }
+        let overlay = self.overlay();
+        let over = overlay.iter().flat_map(|o| o.from(column_family, &from));
+        let mut over = over.take_while(|(key, _)| *key < &to[..]).peekable();
         let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(from);
-        options.set_iterate_upper_bound(to);
+        options.set_iterate_lower_bound(from.clone());
+        options.set_iterate_upper_bound(to.clone());
         for item in self
             .db
             .iterator_cf_opt(&family, options, IteratorMode::Start)
         {
             let (key, value) = item
                 .map_err(|e| damaged(&format!("state of `{column_family}` cannot be read"), e))?;
-            if row(&key, &value)?.is_break() {
-                break;
+            while let Some((before, value)) = over.next_if(|(over, _)| **over < *key) {
+                if let Some(value) = value
+                    && row(before, value)?.is_break()
+                {
+                    return Ok(());
+                }
+            }
+            let value = match over.next_if(|(over, _)| **over == *key) {
+                Some((_, None)) => continue,
+                Some((_, Some(value))) => value,
+                None => &*value,
+            };
+            if row(&key, value)?.is_break() {
+                return Ok(());
+            }
+        }
+        for (key, value) in over {
+            if let Some(value) = value
+                && row(key, value)?.is_break()
+            {
+                return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Writes sorted runs to RocksDB's memory.
+    /// Writes runs to RocksDB's memory.
     ///
     /// # Errors
     /// When RocksDB has failed in the background; it must not be used any more then.
@@ -228,7 +323,7 @@ impl Store {
             for (from, to) in run.ranges() {
                 batch.delete_range_cf(&family, from, to);
             }
-            for (key, value) in run.rows() {
+            for (key, value) in run.sorted_rows() {
                 match value {
                     Some(value) => batch.put_cf(&family, key, value),
                     None => batch.delete_cf(&family, key),
@@ -242,7 +337,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes sorted runs as files that RocksDB takes over, which is several times cheaper than
+    /// Writes runs as files that RocksDB takes over, which is several times cheaper than
     /// [`write`](Store::write) if there is much.
     ///
     /// # Errors
@@ -255,10 +350,19 @@ impl Store {
                 ranges.delete_range(range.clone());
             }
             self.write(&[ranges])?;
-            let mut rows = merged.rows().peekable();
-            while rows.peek().is_some() {
-                self.ingest_file(column_family, &mut rows)?;
-            }
+            self.ingest_rows(column_family, merged.rows())?;
+        }
+        Ok(())
+    }
+
+    fn ingest_rows<'r>(
+        &self,
+        column_family: &str,
+        rows: impl Iterator<Item = RowBytes<'r>>,
+    ) -> Result<()> {
+        let mut rows = rows.peekable();
+        while rows.peek().is_some() {
+            self.ingest_file(column_family, &mut rows)?;
         }
         Ok(())
     }
@@ -266,14 +370,18 @@ impl Store {
     fn ingest_file<'r>(
         &self,
         column_family: &str,
-        rows: &mut impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+        rows: &mut impl Iterator<Item = RowBytes<'r>>,
     ) -> Result<()> {
         let family = self.family(column_family)?;
         let number = self.ingested.fetch_add(1, Ordering::Relaxed);
         let path = self.db.path().join(format!("ingest-{number}"));
         let failed = |e: rocksdb::Error| {
             let what = format!("state cannot be written to {}", path.display());
-            Error::new(crate::error::ErrorKind::Io, what).caused_by(e)
+            // RocksDB reads its files where the new one overlaps them.
+            match e.kind() {
+                rocksdb::ErrorKind::Corruption => damaged(&what, e),
+                _ => Error::new(crate::error::ErrorKind::Io, what).caused_by(e),
+            }
         };
         let mut file = SstFileWriter::create(&self.options);
         file.open(&path).map_err(failed)?;
@@ -400,7 +508,6 @@ mod tests {
                     None => run.delete((7, 3, key)).unwrap(),
                 }
             }
-            run.sort();
             run
         };
         let mut shown = Vec::new();

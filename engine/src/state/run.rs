@@ -30,28 +30,69 @@ pub fn namespace_range(namespace: i64, groups: &Range<u16>) -> (Vec<u8>, Vec<u8>
     (from, to)
 }
 
+/// The key group that a key or the end of a range begins with.
+fn group_in(key: &[u8]) -> u16 {
+    let group = key.get(..PREFIX_BYTES).and_then(<[u8]>::last_chunk);
+    group.map_or(0, |group| u16::from_be_bytes(*group))
+}
+
+fn with_group(end: &[u8], group: u16) -> Vec<u8> {
+    let namespace = end.get(..PREFIX_BYTES - 2).unwrap_or_default();
+    [namespace, &group.to_be_bytes()].concat()
+}
+
 /// When a run is full.
 pub(crate) const FULL_BYTES: usize = 256 << 10;
 
 /// The memory of a range, about.
 const RANGE_BYTES: usize = 128;
 
-/// Rows to put, rows to delete and ranges to delete, in one column family. Ranges go first.
+/// Rows to put, rows to delete and ranges to delete, in one column family. Ranges go first; of the
+/// rows no key comes twice. They stand in no order: whoever writes them to RocksDB sorts them.
 #[derive(Debug, Default)]
 pub struct Run {
     /// The column family.
     pub column_family: String,
+    /// The rows, one behind the other: see [`row_at`].
     bytes: Vec<u8>,
-    rows: Vec<Row>,
+    rows: usize,
     ranges: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    start: u32,
-    value: u32,
-    end: u32,
-    deleted: bool,
+/// A row as it is stored: its key, its value; `None` deletes.
+pub(crate) type RowBytes<'r> = (&'r [u8], Option<&'r [u8]>);
+
+/// A header: what is done with the row, two bits; the length of the key, ten; of the value, twenty.
+/// All ones for a length: eight bytes follow, the length of the key and that of the value.
+const HEADER_BYTES: usize = 4;
+const LENGTHS_BYTES: usize = 8;
+const KEY_LONG: u32 = (1 << 10) - 1;
+const VALUE_LONG: u32 = (1 << 20) - 1;
+const PUT: u32 = 0;
+const DELETE: u32 = 1;
+
+/// The row that begins at `at`, and where the next one does. `None` if the bytes end before.
+#[inline]
+fn row_at(bytes: &[u8], at: usize) -> Option<(RowBytes<'_>, usize)> {
+    let rest = bytes.get(at..)?;
+    let (header, mut rest) = rest.split_first_chunk::<HEADER_BYTES>()?;
+    let header = u32::from_le_bytes(*header);
+    let (mut key, mut value) = (header >> 2 & KEY_LONG, header >> 12);
+    let mut skipped = HEADER_BYTES;
+    if key == KEY_LONG || value == VALUE_LONG {
+        let (lengths, behind) = rest.split_first_chunk::<LENGTHS_BYTES>()?;
+        let [a, b, c, d, e, f, g, h] = *lengths;
+        (key, value) = (
+            u32::from_le_bytes([a, b, c, d]),
+            u32::from_le_bytes([e, f, g, h]),
+        );
+        rest = behind;
+        skipped += LENGTHS_BYTES;
+    }
+    let (key, rest) = rest.split_at_checked(key as usize)?;
+    let value = rest.get(..value as usize)?;
+    let next = at + skipped + key.len() + value.len();
+    Some(((key, (header & 3 == PUT).then_some(value)), next))
 }
 
 impl Run {
@@ -63,9 +104,33 @@ impl Run {
         }
     }
 
+    /// A run of rows that are in bytes already: `read` appends them. `None` if they are not `rows`
+    /// rows.
+    pub(crate) fn filled(
+        mut self,
+        rows: usize,
+        read: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+    ) -> Result<Option<Self>> {
+        read(&mut self.bytes)?;
+        let mut at = 0;
+        for _ in 0..rows {
+            match row_at(&self.bytes, at) {
+                Some((_, next)) => at = next,
+                None => return Ok(None),
+            }
+        }
+        self.rows = rows;
+        Ok((at == self.bytes.len()).then_some(self))
+    }
+
     /// How many rows and ranges it holds.
     pub fn len(&self) -> usize {
-        self.rows.len() + self.ranges.len()
+        self.rows + self.ranges.len()
+    }
+
+    /// How many rows it holds.
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows
     }
 
     /// Nothing to write.
@@ -75,7 +140,12 @@ impl Run {
 
     /// The memory that it takes.
     pub fn bytes(&self) -> usize {
-        self.bytes.len() + self.rows.len() * size_of::<Row>() + self.ranges.len() * RANGE_BYTES
+        self.bytes.len() + self.ranges.len() * RANGE_BYTES
+    }
+
+    /// The rows, as [`filled`](Run::filled) takes them.
+    pub(crate) fn row_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Whether it should be closed and a new one begun: a worker must not wait while more memory
@@ -84,39 +154,41 @@ impl Run {
         self.bytes.len() >= FULL_BYTES
     }
 
-    /// Adds a row: `write` appends the key, then the value after the returned offset.
+    /// Adds a row. Returns the bytes of key and value.
     pub(crate) fn put<K: Key, V: serde::Serialize>(
         &mut self,
         place: (i64, u16, &K),
         version: u8,
         value: &V,
     ) -> Result<usize> {
-        let start = self.bytes.len();
-        encode_key(place.0, place.1, place.2, &mut self.bytes)?;
-        let middle = self.bytes.len();
-        codec::encode_versioned(version, value, &mut self.bytes)?;
-        self.push(start, middle, false);
-        Ok(self.bytes.len() - start)
+        let start = self.begin();
+        let middle = encode_key(place.0, place.1, place.2, &mut self.bytes)
+            .map(|()| self.bytes.len())
+            .and_then(|middle| {
+                codec::encode_versioned(version, value, &mut self.bytes).map(|()| middle)
+            });
+        self.end(start, middle, PUT)
     }
 
     /// Adds the deletion of a row.
     pub(crate) fn delete<K: Key>(&mut self, place: (i64, u16, &K)) -> Result<()> {
-        let start = self.bytes.len();
-        encode_key(place.0, place.1, place.2, &mut self.bytes)?;
-        self.push(start, self.bytes.len(), true);
-        Ok(())
+        let start = self.begin();
+        let encoded = encode_key(place.0, place.1, place.2, &mut self.bytes);
+        let middle = encoded.map(|()| self.bytes.len());
+        self.end(start, middle, DELETE).map(drop)
     }
 
     /// Adds a row, or its deletion, that is in bytes already.
     pub(crate) fn push_bytes(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let start = self.bytes.len();
+        let start = self.begin();
         self.bytes.extend_from_slice(key);
         let middle = self.bytes.len();
         self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.push(start, middle, value.is_none());
+        let what = if value.is_some() { PUT } else { DELETE };
+        self.close(start, middle, what);
     }
 
-    /// Adds the deletion of all that stood in a range before this run.
+    /// Adds the deletion of all that stood in a [`namespace_range`] before this run.
     pub(crate) fn delete_range(&mut self, range: (Vec<u8>, Vec<u8>)) {
         self.ranges.push(range);
     }
@@ -125,56 +197,97 @@ impl Run {
         std::mem::take(&mut self.ranges)
     }
 
-    fn push(&mut self, start: usize, value: usize, deleted: bool) {
-        self.rows.push(Row {
-            start: start as u32,
-            value: value as u32,
-            end: self.bytes.len() as u32,
-            deleted,
-        });
+    #[inline]
+    fn begin(&mut self) -> usize {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; HEADER_BYTES]);
+        start
     }
 
-    /// Puts the rows in key order, which is several times cheaper for RocksDB to take.
-    pub fn sort(&mut self) {
-        let Run { bytes, rows, .. } = self;
-        let key = |row: &Row| &bytes[row.start as usize..row.value as usize];
-        let skip = shared_prefix(rows.iter().map(key));
-        let mut headed: Vec<(u128, Row)> = rows
-            .drain(..)
-            .map(|row| {
-                (
-                    head(&bytes[row.start as usize..row.value as usize], skip),
-                    row,
-                )
-            })
-            .collect();
-        headed.sort_unstable_by(|(a, row), (b, other)| {
-            a.cmp(b).then_with(|| key(row).cmp(key(other)))
-        });
-        rows.extend(headed.into_iter().map(|(_, row)| row));
+    /// Closes a row, or takes back what there is of one that cannot be encoded.
+    #[inline]
+    fn end(&mut self, start: usize, middle: Result<usize>, what: u32) -> Result<usize> {
+        match middle {
+            Ok(middle) => Ok(self.close(start, middle, what)),
+            Err(e) => {
+                self.bytes.truncate(start);
+                Err(e)
+            }
+        }
     }
 
-    /// The rows as (key, value); `None` deletes.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
-        self.rows.iter().map(|row| self.bytes_of(row))
+    #[inline]
+    fn close(&mut self, start: usize, middle: usize, what: u32) -> usize {
+        let key = (middle - start - HEADER_BYTES) as u32;
+        let value = (self.bytes.len() - middle) as u32;
+        let (short_key, short_value) = (key.min(KEY_LONG), value.min(VALUE_LONG));
+        let header = what | short_key << 2 | short_value << 12;
+        let behind = start + HEADER_BYTES;
+        if let Some(place) = self.bytes.get_mut(start..behind) {
+            place.copy_from_slice(&header.to_le_bytes());
+        }
+        if short_key == KEY_LONG || short_value == VALUE_LONG {
+            let lengths = [key.to_le_bytes(), value.to_le_bytes()].concat();
+            drop(self.bytes.splice(behind..behind, lengths));
+        }
+        self.rows += 1;
+        (key + value) as usize
     }
 
-    /// A row by its number.
-    pub(crate) fn row(&self, number: u32) -> (&[u8], Option<&[u8]>) {
-        self.bytes_of(&self.rows[number as usize])
+    /// The rows.
+    pub fn rows(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.places().map(|(_, row)| row)
     }
 
-    fn bytes_of(&self, row: &Row) -> (&[u8], Option<&[u8]>) {
-        let key = &self.bytes[row.start as usize..row.value as usize];
-        let value = &self.bytes[row.value as usize..row.end as usize];
-        (key, (!row.deleted).then_some(value))
+    /// The rows with where they begin.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (u32, RowBytes<'_>)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (row, next) = row_at(&self.bytes, at)?;
+            let place = at as u32;
+            at = next;
+            Some((place, row))
+        })
+    }
+
+    /// The row that begins there: see [`places`](Run::places).
+    #[inline]
+    pub(crate) fn row(&self, place: u32) -> RowBytes<'_> {
+        row_at(&self.bytes, place as usize).map_or((&[], None), |(row, _)| row)
+    }
+
+    /// The rows in key order, which is several times cheaper for RocksDB to take.
+    pub(crate) fn sorted_rows(&self) -> Vec<RowBytes<'_>> {
+        let skip = shared_prefix(self.rows().map(|(key, _)| key));
+        let rows = self.rows().map(|row| (head(row.0, skip), row));
+        let mut rows: Vec<(u128, RowBytes<'_>)> = rows.collect();
+        rows.sort_unstable_by(|(a, row), (b, other)| a.cmp(b).then_with(|| row.0.cmp(other.0)));
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// What of it belongs to these key groups.
+    pub(crate) fn of_groups(&self, groups: &Range<u16>) -> Run {
+        let mut run = Run::new(&self.column_family);
+        for (from, to) in &self.ranges {
+            let start = groups.start.max(group_in(from));
+            let end = groups.end.min(group_in(to));
+            if start < end {
+                run.delete_range((with_group(from, start), with_group(to, end)));
+            }
+        }
+        for (key, value) in self.rows() {
+            if groups.contains(&group_in(key)) {
+                run.push_bytes(key, value);
+            }
+        }
+        run
     }
 
     /// The same memory for another run. Memory that is given back and taken anew is cleared by
     /// the system each time, which takes longer than writing to it.
     pub(crate) fn reused(mut self, column_family: &str) -> Self {
         self.bytes.clear();
-        self.rows.clear();
+        self.rows = 0;
         self.ranges.clear();
         self.column_family.clear();
         self.column_family.push_str(column_family);
@@ -233,26 +346,55 @@ mod tests {
     }
 
     #[test]
-    fn a_sorted_run_gives_its_rows_in_key_order() {
+    fn a_run_gives_its_rows_in_key_order() {
         let mut run = Run::new("t");
         for key in [5u64, 1, 3] {
             run.put((0, 0, &key), 1, &(key * 10)).unwrap();
         }
         run.delete((0, 0, &4u64)).unwrap();
-        run.sort();
-        let rows: Vec<_> = run
-            .rows()
+        let sorted = run.sorted_rows().into_iter();
+        let rows: Vec<_> = sorted
             .map(|(k, v)| {
                 let key: u64 = codec::decode(&k[PREFIX_BYTES..]).unwrap();
-                (
-                    key,
-                    v.map(|v| codec::decode_versioned::<u64>(1, v).unwrap()),
-                )
+                let value = v.map(|v| codec::decode_versioned::<u64>(1, v).unwrap());
+                (key, value)
             })
             .collect();
         assert_eq!(
             rows,
             [(1, Some(10)), (3, Some(30)), (4, None), (5, Some(50))]
         );
+    }
+
+    #[test]
+    fn keys_and_values_of_any_length_come_back() {
+        let lengths = [
+            0,
+            1,
+            1022,
+            1023,
+            1024,
+            (1 << 20) - 2,
+            (1 << 20) - 1,
+            1 << 20,
+        ];
+        let bytes = vec![7; 1 << 20];
+        let mut run = Run::new("t");
+        let mut expected = Vec::new();
+        for key in lengths {
+            for value in lengths {
+                run.push_bytes(&bytes[..key], Some(&bytes[..value]));
+                expected.push((key, Some(value)));
+            }
+            run.push_bytes(&bytes[..key], None);
+            expected.push((key, None));
+        }
+        let lengths = |(key, value): RowBytes<'_>| (key.len(), value.map(<[u8]>::len));
+        let shown: Vec<_> = run.rows().map(lengths).collect();
+        assert_eq!(shown, expected);
+        let places = run.places();
+        let by_place: Vec<_> = places.map(|(at, _)| lengths(run.row(at))).collect();
+        assert_eq!(by_place, expected);
+        assert_eq!(run.row_count(), expected.len());
     }
 }

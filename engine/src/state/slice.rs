@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 
 use crate::state::slot::{Mark, Slot};
 
-const CHUNK_ROWS: usize = 1024;
+pub(crate) const CHUNK_ROWS: usize = 1024;
 
 /// A row number and a tag in the index, at its usual load.
 pub(crate) const INDEX_BYTES_PER_ROW: usize = 8;
@@ -15,11 +15,14 @@ pub(crate) const INDEX_BYTES_PER_ROW: usize = 8;
 /// A row's number in its slice.
 pub(crate) type RowId = u32;
 
+/// Places for rows.
+pub(crate) type Chunk<K, V> = Vec<Option<Slot<K, V>>>;
+
 #[derive(Debug)]
 pub(crate) struct Slice<K, V> {
     pub(crate) namespace: i64,
     index: HashTable<RowId>,
-    chunks: Vec<Vec<Option<Slot<K, V>>>>,
+    chunks: Vec<Chunk<K, V>>,
     free: Vec<RowId>,
     len: usize,
     /// Rows changed since the last barrier, in the order of their first change.
@@ -46,13 +49,24 @@ fn spread(hash: u32) -> u64 {
 
 impl<K: Eq, V> Slice<K, V> {
     pub(crate) fn new(namespace: i64, stored: bool, rows_stored: u64) -> Self {
+        Slice::in_memory_of(&mut Spare::none(), namespace, stored, rows_stored)
+    }
+
+    /// An empty slice that has the index of an earlier one, if there is one to spare.
+    pub(crate) fn in_memory_of(
+        spare: &mut Spare<K, V>,
+        namespace: i64,
+        stored: bool,
+        rows_stored: u64,
+    ) -> Self {
+        let Lists { index, dirty } = spare.lists.pop().unwrap_or_default();
         Slice {
             namespace,
-            index: HashTable::new(),
+            index,
             chunks: Vec::new(),
             free: Vec::new(),
             len: 0,
-            dirty: Vec::new(),
+            dirty,
             frozen: Vec::new(),
             complete: !stored,
             stored,
@@ -77,21 +91,46 @@ impl<K: Eq, V> Slice<K, V> {
 
     #[inline]
     pub(crate) fn find(&self, hash: u32, key: &K) -> Option<RowId> {
-        self.index
-            .find(spread(hash), |&row| {
-                self.row(row)
-                    .is_some_and(|slot| slot.hash == hash && slot.key == *key)
-            })
-            .copied()
+        self.find_marked(hash, key).map(|(row, _)| row)
+    }
+
+    /// The row of a key, and its mark.
+    #[inline]
+    pub(crate) fn find_marked(&self, hash: u32, key: &K) -> Option<(RowId, Mark)> {
+        let mut mark = None;
+        let row = self.index.find(spread(hash), |&row| match self.row(row) {
+            Some(slot) if slot.hash == hash && slot.key == *key => {
+                mark = Some(slot.mark);
+                true
+            }
+            _ => false,
+        });
+        row.copied().zip(mark)
     }
 
     /// Whether a row of this hash is there: brings what [`find`](Slice::find) reads into the cache.
     #[inline]
     pub(crate) fn look_at(&self, hash: u32) -> bool {
+        self.row_of_hash(hash).is_some()
+    }
+
+    /// A row of this hash.
+    #[inline]
+    pub(crate) fn row_of_hash(&self, hash: u32) -> Option<RowId> {
         let found = self.index.find(spread(hash), |&row| {
             self.row(row).is_some_and(|slot| slot.hash == hash)
         });
-        found.is_some()
+        found.copied()
+    }
+
+    /// Whether a row is there and the index knows it: reads what [`take`](Slice::take) does.
+    #[inline]
+    pub(crate) fn is_indexed(&self, row: RowId) -> bool {
+        let hash = self.row(row).map(|slot| slot.hash);
+        hash.is_some_and(|hash| {
+            let found = self.index.find(spread(hash), |&other| other == row);
+            found.is_some()
+        })
     }
 
     #[inline]
@@ -112,8 +151,20 @@ impl<K: Eq, V> Slice<K, V> {
             .as_mut()
     }
 
+    /// The living rows that are in memory.
+    pub(crate) fn living(&self) -> impl Iterator<Item = &Slot<K, V>> {
+        let slots = self.chunks.iter().flatten().flatten();
+        slots.filter(|slot| !slot.mark.is_removed())
+    }
+
     /// Adds a row whose key is not there yet.
     pub(crate) fn insert(&mut self, slot: Slot<K, V>) -> RowId {
+        self.insert_with(slot, &mut Spare::none())
+    }
+
+    /// Adds a row whose key is not there yet; takes what memory it needs from `spare`, if any is
+    /// left there.
+    pub(crate) fn insert_with(&mut self, slot: Slot<K, V>, spare: &mut Spare<K, V>) -> RowId {
         let hash = slot.hash;
         let row = match self.free.pop() {
             Some(row) => {
@@ -122,7 +173,7 @@ impl<K: Eq, V> Slice<K, V> {
                 }
                 row
             }
-            None => self.push(slot),
+            None => self.push(slot, spare),
         };
         let chunks = &self.chunks;
         self.index.insert_unique(spread(hash), row, |&row| {
@@ -144,19 +195,20 @@ impl<K: Eq, V> Slice<K, V> {
             .get_mut(row % CHUNK_ROWS)
     }
 
-    fn push(&mut self, slot: Slot<K, V>) -> RowId {
+    fn push(&mut self, slot: Slot<K, V>, spare: &mut Spare<K, V>) -> RowId {
         if self
             .chunks
             .last()
             .is_none_or(|last| last.len() == CHUNK_ROWS)
         {
             // A slice of a few rows must stay small; a second chunk means that there are many.
-            let room = if self.chunks.is_empty() {
-                4
+            let chunk = if self.chunks.is_empty() {
+                Vec::with_capacity(4)
             } else {
-                CHUNK_ROWS
+                let spare = spare.chunks.pop();
+                spare.unwrap_or_else(|| Vec::with_capacity(CHUNK_ROWS))
             };
-            self.chunks.push(Vec::with_capacity(room));
+            self.chunks.push(chunk);
         }
         let full = (self.chunks.len() - 1) * CHUNK_ROWS;
         match self.chunks.last_mut() {
@@ -205,5 +257,116 @@ impl<K: Eq, V> Slice<K, V> {
         if let Some(slot) = self.row_mut(row) {
             slot.mark = mark;
         }
+    }
+}
+
+/// Memory of slices that are no more, for those to come: what is freed and taken anew would have to
+/// be cleared, and an index that grows again hashes all of its rows several times. Of one great
+/// slice no more is kept than [`SPARE_BYTES`].
+#[derive(Debug)]
+pub(crate) struct Spare<K, V> {
+    chunks: Vec<Chunk<K, V>>,
+    lists: Vec<Lists>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    index: HashTable<RowId>,
+    dirty: Vec<RowId>,
+}
+
+/// So much is kept of chunks, and so much of indices.
+const SPARE_BYTES: usize = 4 << 20;
+/// How many slices begin, at most, before one ends whose memory they could take.
+const SPARE_LISTS: usize = 4;
+
+impl Lists {
+    fn bytes(&self) -> usize {
+        self.index.allocation_size() + self.dirty.capacity() * size_of::<RowId>()
+    }
+}
+
+impl<K, V> Spare<K, V> {
+    pub(crate) fn none() -> Self {
+        Spare {
+            chunks: Vec::new(),
+            lists: Vec::new(),
+        }
+    }
+
+    /// Keeps what is worth it of a slice whose rows nobody wants any more.
+    pub(crate) fn keep(&mut self, slice: Slice<K, V>) {
+        let chunk_bytes = CHUNK_ROWS * size_of::<Option<Slot<K, V>>>();
+        for mut chunk in slice.chunks {
+            let has_room = (self.chunks.len() + 1) * chunk_bytes <= SPARE_BYTES;
+            if has_room && chunk.capacity() == CHUNK_ROWS {
+                chunk.clear();
+                self.chunks.push(chunk);
+            }
+        }
+        let (mut index, mut dirty) = (slice.index, slice.dirty);
+        index.clear();
+        dirty.clear();
+        let lists = Lists { index, dirty };
+        let kept = self.lists.iter().map(Lists::bytes).sum::<usize>();
+        if self.lists.len() < SPARE_LISTS && kept + lists.bytes() <= SPARE_BYTES {
+            self.lists.push(lists);
+        }
+    }
+
+    /// The memory that is kept.
+    pub(crate) fn bytes(&self) -> usize {
+        let chunk_bytes = CHUNK_ROWS * size_of::<Option<Slot<K, V>>>();
+        self.chunks.len() * chunk_bytes + self.lists.iter().map(Lists::bytes).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(key: u32) -> Slot<u32, u64> {
+        Slot {
+            hash: key % 7,
+            mark: Mark::changed_in(1),
+            key,
+            value: u64::from(key),
+        }
+    }
+
+    #[test]
+    fn a_slice_in_the_memory_of_another_is_empty() {
+        let mut spare = Spare::none();
+        let mut slice = Slice::new(1, false, 0);
+        for key in 0..5000 {
+            let row = slice.insert_with(slot(key), &mut spare);
+            slice.dirty.push(row);
+        }
+        spare.keep(slice);
+        let kept = spare.bytes();
+        assert!(kept > 3 * CHUNK_ROWS * size_of::<Option<Slot<u32, u64>>>());
+        let mut next: Slice<u32, u64> = Slice::in_memory_of(&mut spare, 2, false, 0);
+        assert_eq!((next.len(), next.end(), next.dirty.len()), (0, 0, 0));
+        for key in (0..5000).rev() {
+            assert_eq!(next.find(key % 7, &key), None);
+            next.insert_with(slot(key), &mut spare);
+        }
+        let row = next.find(3, &3).and_then(|row| next.row(row));
+        assert_eq!(row.map(|slot| slot.value), Some(3));
+        // The first chunk of a slice begins small, so that one of five is left.
+        let chunk = CHUNK_ROWS * size_of::<Option<Slot<u32, u64>>>();
+        assert_eq!((next.len(), spare.bytes()), (5000, chunk));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_great_slice_is_bounded() {
+        let (mut spare, mut slice) = (Spare::none(), Slice::new(1, false, 0));
+        for key in 0..600_000 {
+            let mut slot = slot(key);
+            slot.hash = key;
+            slice.insert(slot);
+        }
+        spare.keep(slice);
+        assert!(spare.bytes() <= 2 * SPARE_BYTES, "{}", spare.bytes());
     }
 }

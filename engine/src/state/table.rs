@@ -7,6 +7,7 @@
 //! until [`settle`](StateTable::settle) nothing that changed since may reach RocksDB.
 
 mod alter;
+mod by_row;
 mod evict;
 mod prefetch;
 mod walk;
@@ -20,7 +21,7 @@ use crate::error::Result;
 use crate::state::codec;
 use crate::state::key_group::group_of;
 use crate::state::run::{Run, encode_key, namespace_range};
-use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice};
+use crate::state::slice::{INDEX_BYTES_PER_ROW, RowId, Slice, Spare};
 use crate::state::slot::{Mark, Slot};
 use crate::state::table::evict::Evictable;
 use crate::state::table::prefetch::Absent;
@@ -28,6 +29,7 @@ use crate::state::table::warm::Warming;
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
 pub use crate::state::table::alter::{Fate, LOOK_AHEAD};
+pub use crate::state::table::by_row::{NO_ROW, RowNumber};
 pub use crate::state::table::walk::Walk;
 
 /// A handle on a namespace of a [`Table`], valid until it is dropped.
@@ -51,6 +53,7 @@ pub struct Table<K, V> {
     slices: Vec<Option<Slice<K, V>>>,
     by_namespace: BTreeMap<i64, SliceId>,
     unused: Vec<SliceId>,
+    spare: Spare<K, V>,
     epoch: u32,
     /// Barriers whose checkpoint is not saved yet. While there is one, rows that were changed
     /// since may not be written.
@@ -87,6 +90,7 @@ impl<K: Key, V: Wire> Table<K, V> {
             slices: Vec::new(),
             by_namespace: BTreeMap::new(),
             unused: Vec::new(),
+            spare: Spare::none(),
             epoch: 1,
             unsettled: 0,
             written: 1,
@@ -140,7 +144,7 @@ impl<K: Key, V: Wire> Table<K, V> {
                 let stored = earlier
                     .chain(&self.dropped)
                     .any(|dropped| dropped.namespace == namespace);
-                let mut slice = Slice::new(namespace, stored, 0);
+                let mut slice = Slice::in_memory_of(&mut self.spare, namespace, stored, 0);
                 slice.complete = true;
                 self.add(slice)
             }
@@ -189,14 +193,10 @@ impl<K: Key, V: Wire> Table<K, V> {
         let epoch = self.epoch;
         let found = self.slices[slice.0]
             .as_ref()
-            .and_then(|s| s.find(hash, key));
+            .and_then(|s| s.find_marked(hash, key));
         let row = match found {
-            Some(row) => {
-                let dirty = self.slices[slice.0]
-                    .as_ref()
-                    .and_then(|s| s.row(row))
-                    .is_some_and(|slot| slot.mark.is_dirty_in(epoch));
-                if !dirty {
+            Some((row, mark)) => {
+                if !mark.is_dirty_in(epoch) {
                     self.touch(slice, row, Some(init))?;
                 }
                 row
@@ -206,6 +206,7 @@ impl<K: Key, V: Wire> Table<K, V> {
         self.value_mut(slice, row)
     }
 
+    #[inline]
     fn value_mut(&mut self, slice: SliceId, row: RowId) -> Result<&mut V> {
         match self.slices[slice.0].as_mut().and_then(|s| s.row_mut(row)) {
             Some(slot) => Ok(&mut slot.value),
@@ -302,6 +303,7 @@ impl<K: Key, V: Wire> Table<K, V> {
                     self.evicted.push(run);
                 }
             }
+            self.spare.keep(slice);
         }
         self.absent.clear();
         self.unused.push(id);
@@ -380,7 +382,7 @@ impl<K: Key, V: Wire> Table<K, V> {
         };
         let persistent = self.cx.store.is_some();
         let s = self.slices[slice.0].as_mut().ok_or_else(lost)?;
-        let row = s.insert(slot);
+        let row = s.insert_with(slot, &mut self.spare);
         if persistent {
             s.dirty.push(row);
         }
@@ -587,12 +589,18 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
         // What does not fit is not worth reading.
         self.warming.clear();
         self.absent.clear();
-        let cold = self.evict_round(bytes, Evictable::Cold)?;
+        let spare = std::mem::replace(&mut self.spare, Spare::none()).bytes();
+        if spare >= bytes {
+            return Ok(spare);
+        }
+        let cold = spare + self.evict_round(bytes - spare, Evictable::Cold)?;
         if cold >= bytes {
             return Ok(cold);
         }
+        // What is written now would be hidden by what stands over RocksDB.
+        let covered = self.cx.store.as_ref().is_some_and(|s| s.is_covered());
         let rest = match self.unsettled {
-            0 => Evictable::Any,
+            0 if !covered => Evictable::Any,
             _ => Evictable::Written,
         };
         Ok(cold + self.evict_round(bytes - cold, rest)?)
@@ -604,6 +612,7 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
             .map(|s| s.bytes() + s.len() * self.heap_bytes_per_row)
             .sum::<usize>()
             + self.evicted.iter().map(Run::bytes).sum::<usize>()
+            + self.spare.bytes()
     }
 
     fn inventory(&self) -> Inventory {

@@ -194,6 +194,14 @@ where
         }
     }
 
+    #[inline(always)]
+    fn fold(&self, first: &mut Self::Input, record: T) {
+        let order = self.against(first, std::slice::from_ref(&record));
+        if order != Ordering::Less {
+            add_best(first, record, order);
+        }
+    }
+
     fn finish(&self, state: &Vec<T>) -> Vec<T> {
         let mut tied = state.clone();
         if tied.len() > 1 {
@@ -201,6 +209,15 @@ where
         }
         tied
     }
+}
+
+/// Few records are as good as the best one so far.
+#[cold]
+fn add_best<T>(best: &mut SmallVec<[T; 1]>, record: T, order: Ordering) {
+    if order == Ordering::Greater {
+        best.clear();
+    }
+    best.push(record);
 }
 
 impl<F, O: Ord> TiedBest<F, O> {

@@ -71,6 +71,11 @@ where
         self.accumulator.combine(first, second);
     }
 
+    #[inline(always)]
+    fn fold(&self, first: &mut A::Input, record: T) {
+        self.accumulator.fold(first, (self.take)(&record));
+    }
+
     fn finish(&self, state: &A::State) -> A::Output {
         self.accumulator.finish(state)
     }

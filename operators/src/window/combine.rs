@@ -24,17 +24,7 @@ pub(super) struct ByGap<A> {
     pub(super) accumulator: Arc<A>,
 }
 
-#[inline(always)]
-fn join<T, A: Accumulator<T>>(
-    accumulator: &A,
-    first: &mut WindowInput<A::Input, T>,
-    second: WindowInput<A::Input, T>,
-) {
-    accumulator.combine(&mut first.input, second.input);
-    first.records += second.records;
-}
-
-impl<T: Data, A: Accumulator<T>> Combine<WindowInput<A::Input, T>> for BySlice<A> {
+impl<T: Data, A: Accumulator<T>> Combine<T, WindowInput<A::Input, T>> for BySlice<A> {
     const COMBINES: bool = A::COMBINES;
 
     fn stretch(&self, time: Timestamp) -> Range<Timestamp> {
@@ -45,14 +35,16 @@ impl<T: Data, A: Accumulator<T>> Combine<WindowInput<A::Input, T>> for BySlice<A
     #[inline(always)]
     fn combine(
         &self,
-        first: (&mut Timestamp, &mut WindowInput<A::Input, T>),
-        second: (Timestamp, WindowInput<A::Input, T>),
+        (_, first): (&mut Timestamp, &mut WindowInput<A::Input, T>),
+        (_, record): (Timestamp, T),
+        _take: impl FnOnce(T) -> WindowInput<A::Input, T>,
     ) {
-        join(&*self.accumulator, first.1, second.1);
+        self.accumulator.fold(&mut first.input, record);
+        first.records += 1;
     }
 }
 
-impl<T: Data, A: Accumulator<T>> Combine<SessionInput<A::Input, T>> for ByGap<A> {
+impl<T: Data, A: Accumulator<T>> Combine<T, SessionInput<A::Input, T>> for ByGap<A> {
     const COMBINES: bool = A::COMBINES;
 
     fn stretch(&self, time: Timestamp) -> Range<Timestamp> {
@@ -65,9 +57,13 @@ impl<T: Data, A: Accumulator<T>> Combine<SessionInput<A::Input, T>> for ByGap<A>
     fn combine(
         &self,
         (start, first): (&mut Timestamp, &mut SessionInput<A::Input, T>),
-        (time, second): (Timestamp, SessionInput<A::Input, T>),
+        (time, record): (Timestamp, T),
+        take: impl FnOnce(T) -> SessionInput<A::Input, T>,
     ) {
-        join(&*self.accumulator, &mut first.input, second.input);
+        let second = take(record);
+        let accumulator = &self.accumulator;
+        accumulator.combine(&mut first.input.input, second.input.input);
+        first.input.records += second.input.records;
         let last = (*start + first.span).max(time);
         *start = time.min(*start);
         first.span = last - *start;

@@ -5,6 +5,7 @@
 
 mod combine;
 mod count;
+mod live;
 mod overlap;
 mod result;
 mod session;
@@ -12,6 +13,7 @@ pub mod slices;
 mod spec;
 mod stream;
 mod time;
+mod timed_rows;
 mod timers;
 
 pub use result::{

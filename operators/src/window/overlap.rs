@@ -23,6 +23,10 @@ use millstream_engine::state::table::Row;
 /// window in so many would take as long as all others together.
 const PARTS: usize = 8;
 
+/// So many keys that stand side by side are in one part: they mostly came one after the other, and
+/// what is done for a part at a time then walks on through memory.
+const PART_ROWS: usize = if cfg!(test) { 1 } else { 64 };
+
 /// A front cell behind which its key has none: the front goes with it.
 const LAST: u32 = 1 << 31;
 
@@ -40,9 +44,15 @@ pub(super) struct Overlap<K, S> {
     index: HashTable<u32>,
     rows: Vec<Option<KeyRow<K, S>>>,
     free: Vec<u32>,
+    /// Keys that are in no slice any more, until they are released together.
+    gone: Vec<u32>,
+    /// The numbers of the keys that are being absorbed, as far as they have one.
+    known: Vec<Option<u32>>,
     /// By ascending slice.
     columns: VecDeque<Column<S>>,
     unused: Vec<Column<S>>,
+    /// Memory for states that are being turned.
+    turning: Vec<S>,
     /// Slices that begin below this are absorbed, if no window has left them behind.
     absorbed_below: Timestamp,
     /// Slices that begin below this are left behind.
@@ -59,9 +69,9 @@ pub(super) struct Overlap<K, S> {
 struct KeyRow<K, S> {
     key: K,
     hash: u32,
-    /// In how many cells and late states it stands.
-    cells: u32,
+    /// What its cells in turned columns come to.
     front: Option<S>,
+    /// What its cells in the other columns come to.
     back: Option<S>,
 }
 
@@ -70,6 +80,8 @@ struct Column<S> {
     parts: [Cells<S>; PARTS],
 }
 
+/// The keys of a part that a slice holds, a key that came late perhaps twice. Turned, there is no
+/// state for the [`LAST`] cell of a key: it has become the key's front.
 struct Cells<S> {
     rows: Vec<u32>,
     states: Vec<S>,
@@ -91,7 +103,7 @@ fn spread(hash: u32) -> u64 {
 }
 
 fn part_of(row: u32) -> usize {
-    row as usize % PARTS
+    row as usize / PART_ROWS % PARTS
 }
 
 impl<K: Key, S: Wire> Overlap<K, S> {
@@ -102,8 +114,11 @@ impl<K: Key, S: Wire> Overlap<K, S> {
             index: HashTable::new(),
             rows: Vec::new(),
             free: Vec::new(),
+            gone: Vec::new(),
+            known: Vec::new(),
             columns: VecDeque::new(),
             unused: Vec::new(),
+            turning: Vec::new(),
             absorbed_below: Timestamp::MIN,
             left_below: Timestamp::MIN,
             turned_below: [Timestamp::MIN; PARTS],
@@ -149,54 +164,66 @@ impl<K: Key, S: Wire> Overlap<K, S> {
         column
     }
 
-    /// Absorbs a row of the slice that was begun last.
-    #[inline]
-    pub(super) fn absorb(&mut self, row: &Row<'_, K, S>, merge: impl Merge<S>) {
-        let number = self.number_of(row.hash, row.key);
-        self.sample(row.value);
-        if let Some(column) = self.columns.back_mut() {
-            self.cells += 1;
-            column.push(number, row.value.clone());
+    /// Absorbs some rows of the slice that was begun last, no key twice.
+    pub(super) fn absorb(&mut self, rows: &[Row<'_, K, S>], merge: impl Merge<S>) {
+        // These look-ups do not depend on each other, so the processor waits for several at once.
+        let mut known = std::mem::take(&mut self.known);
+        known.clear();
+        known.extend(rows.iter().map(|row| self.find(row.hash, row.key)));
+        let mut column = self.columns.pop_back();
+        for (row, &number) in rows.iter().zip(&known) {
+            let number = number.unwrap_or_else(|| self.insert(row.hash, row.key));
+            self.sample(row.value);
+            if let Some(column) = &mut column {
+                column.push(number, row.value.clone());
+            }
+            if let Some(Some(key)) = self.rows.get_mut(number as usize) {
+                key.add(row.value, &merge);
+            }
         }
-        if let Some(Some(key)) = self.rows.get_mut(number as usize) {
-            key.cells += 1;
-            key.add(row.value, merge);
-        }
+        self.known = known;
+        self.cells += rows.len();
+        self.columns.extend(column);
     }
 
     /// About what states own on the heap.
     fn sample(&mut self, state: &S) {
+        if !std::mem::needs_drop::<S>() {
+            return;
+        }
         self.sampled += 1;
-        if std::mem::needs_drop::<S>() && self.sampled % SAMPLE == 1 {
+        if self.sampled % SAMPLE == 1 {
             let bytes = codec::encode(state).map_or(0, |bytes| bytes.len());
             self.heap_bytes_per_cell = (self.heap_bytes_per_cell * 15 + bytes * 2) / 16;
         }
     }
 
-    /// The row of a key, made if there is none.
-    fn number_of(&mut self, hash: u32, key: &K) -> u32 {
-        let Overlap { index, rows, .. } = self;
-        let row = |number: u32| rows.get(number as usize).and_then(Option::as_ref);
-        let found = index.find(spread(hash), |&number| {
-            row(number).is_some_and(|row| row.hash == hash && row.key == *key)
+    #[inline]
+    fn find(&self, hash: u32, key: &K) -> Option<u32> {
+        let found = self.index.find(spread(hash), |&number| {
+            let row = self.rows.get(number as usize).and_then(Option::as_ref);
+            row.is_some_and(|row| row.hash == hash && row.key == *key)
         });
-        if let Some(&number) = found {
-            return number;
-        }
+        found.copied()
+    }
+
+    /// A row for a key that has none.
+    fn insert(&mut self, hash: u32, key: &K) -> u32 {
+        let Overlap { index, rows, .. } = self;
         let number = self.free.pop().unwrap_or(rows.len() as u32);
         index.insert_unique(spread(hash), number, |&number| {
-            row(number).map_or(0, |row| spread(row.hash))
+            let row = rows.get(number as usize).and_then(Option::as_ref);
+            row.map_or(0, |row| spread(row.hash))
         });
         let row = KeyRow {
             key: key.clone(),
             hash,
-            cells: 0,
             front: None,
             back: None,
         };
-        match self.rows.get_mut(number as usize) {
+        match rows.get_mut(number as usize) {
             Some(place) => *place = Some(row),
-            None => self.rows.push(Some(row)),
+            None => rows.push(Some(row)),
         }
         number
     }
@@ -227,26 +254,33 @@ impl<K: Key, S: Wire> Overlap<K, S> {
         if !self.late.is_empty() {
             self.leave_late(start);
         }
+        self.release();
     }
 
     /// Turns the columns of a part, none of which is turned yet.
     fn turn(&mut self, part: usize, merge: &impl Merge<S>) {
         self.turned_below[part] = self.absorbed_below;
-        let rows = &mut self.rows;
-        for column in self.columns.iter_mut().rev() {
+        let Overlap {
+            rows,
+            columns,
+            turning,
+            ..
+        } = self;
+        for column in columns.iter_mut().rev() {
             let cells = &mut column.parts[part];
-            for (number, state) in cells.rows.iter_mut().zip(&mut cells.states).rev() {
+            std::mem::swap(&mut cells.states, turning);
+            for (number, mut state) in cells.rows.iter_mut().zip(turning.drain(..)) {
                 let Some(Some(row)) = rows.get_mut(*number as usize) else {
                     continue;
                 };
                 row.back = None;
                 match &mut row.front {
                     Some(front) => {
-                        merge(state, front);
-                        std::mem::swap(state, front);
+                        merge(&mut state, front);
+                        cells.states.push(std::mem::replace(front, state));
                     }
                     None => {
-                        row.front = Some(state.clone());
+                        row.front = Some(state);
                         *number |= LAST;
                     }
                 }
@@ -255,17 +289,23 @@ impl<K: Key, S: Wire> Overlap<K, S> {
     }
 
     fn leave(&mut self, mut column: Column<S>) {
+        let Overlap { rows, gone, .. } = self;
         for cells in &mut column.parts {
             self.cells -= cells.rows.len();
-            for (number, state) in cells.rows.drain(..).zip(cells.states.drain(..)) {
-                let left = (number & LAST == 0).then_some(state);
-                let number = number & !LAST;
-                if let Some(Some(row)) = self.rows.get_mut(number as usize) {
-                    row.front = left;
-                    row.cells -= 1;
-                    if row.cells == 0 {
-                        self.release(number);
-                    }
+            // Backwards: of a key that is there twice, the cell that was turned first leaves last.
+            let mut left = cells.states.drain(..).rev();
+            for number in cells.rows.drain(..).rev() {
+                let place = (number & !LAST) as usize;
+                let Some(Some(row)) = rows.get_mut(place) else {
+                    continue;
+                };
+                if number & LAST == 0 {
+                    row.front = left.next();
+                    continue;
+                }
+                row.front = None;
+                if row.back.is_none() {
+                    gone.push(number & !LAST);
                 }
             }
         }
@@ -276,33 +316,43 @@ impl<K: Key, S: Wire> Overlap<K, S> {
 
     #[cold]
     fn leave_late(&mut self, start: Timestamp) {
-        let mut gone = Vec::new();
-        self.late.retain(|&number, states| {
+        let Overlap { late, gone, .. } = self;
+        let mut left = 0;
+        late.retain(|&number, states| {
             let before = states.len();
             states.retain(|&(slice, _)| slice >= start);
-            gone.push((number, before - states.len()));
+            left += before - states.len();
+            if states.is_empty() {
+                gone.push(number);
+            }
             !states.is_empty()
         });
-        for (number, count) in gone {
-            self.cells -= count;
-            if let Some(Some(row)) = self.rows.get_mut(number as usize) {
-                row.cells -= count as u32;
-                if row.cells == 0 {
-                    self.release(number);
-                }
-            }
-        }
+        self.cells -= left;
     }
 
-    /// A key that is in no slice any more.
-    fn release(&mut self, number: u32) {
-        if let Some(row) = self.rows.get_mut(number as usize).and_then(Option::take) {
+    /// Forgets keys that are in no slice any more.
+    fn release(&mut self) {
+        let mut gone = std::mem::take(&mut self.gone);
+        let Overlap { rows, late, .. } = self;
+        // Who has lost its cells may have late states, and the other way round.
+        gone.retain(|&number| {
+            let row = rows.get(number as usize).and_then(Option::as_ref);
+            row.is_some_and(|row| row.front.is_none() && row.back.is_none())
+                && (late.is_empty() || !late.contains_key(&number))
+        });
+        for &number in &gone {
+            let place = self.rows.get_mut(number as usize);
+            let Some(row) = place.and_then(Option::take) else {
+                continue;
+            };
             let entry = self.index.find_entry(spread(row.hash), |&n| n == number);
             if let Ok(entry) = entry {
                 entry.remove();
             }
             self.free.push(number);
         }
+        gone.clear();
+        self.gone = gone;
     }
 
     /// A record has come for a slice that was absorbed: `state` is what it comes to alone.
@@ -317,12 +367,14 @@ impl<K: Key, S: Wire> Overlap<K, S> {
         if slice >= self.absorbed_below || slice < self.left_below {
             return;
         }
-        let number = self.number_of(hash, key);
+        let number = match self.find(hash, key) {
+            Some(number) => number,
+            None => self.insert(hash, key),
+        };
         let Some(Some(row)) = self.rows.get_mut(number as usize) else {
             return;
         };
         if slice >= self.turned_below[part_of(number)] {
-            row.cells += 1;
             row.add(&state, merge);
             self.cells += 1;
             let column = self.column_of(slice);
@@ -335,7 +387,6 @@ impl<K: Key, S: Wire> Overlap<K, S> {
         match states.iter_mut().find(|(of, _)| *of == slice) {
             Some((_, known)) => merge(known, &state),
             None => {
-                row.cells += 1;
                 self.cells += 1;
                 states.push((slice, state));
             }
@@ -376,6 +427,11 @@ impl<K: Key, S: Wire> Overlap<K, S> {
             };
             match (&row.front, &row.back, late) {
                 (Some(only), None, None) | (None, Some(only), None) => each(&row.key, only),
+                (Some(front), Some(back), None) => {
+                    let mut value = front.clone();
+                    merge(&mut value, back);
+                    each(&row.key, &value);
+                }
                 (front, back, late) => {
                     let late = late.into_iter().flatten().map(|(_, state)| state);
                     let mut states = front.iter().chain(back).chain(late);
@@ -453,7 +509,7 @@ mod tests {
                 begun = Some(slice);
             }
             let (hash, key) = (key % 5, &key);
-            overlap.absorb(&Row { hash, key, value }, add);
+            overlap.absorb(&[Row { hash, key, value }], add);
         }
         overlap.advance(start, end, add);
     }

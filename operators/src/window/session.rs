@@ -7,15 +7,16 @@ use millstream_engine::error::Result;
 use millstream_engine::graph::operator::{
     AnyOutput, EMIT_MAX, Flow, Operator, OperatorContext, OperatorSetup, Output, Records,
 };
-use millstream_engine::state::table::{Fate, LOOK_AHEAD, SliceId, StateTable, Table};
-use serde::{Deserialize, Serialize};
+use millstream_engine::state::table::{LOOK_AHEAD, NO_ROW, RowNumber, SliceId, StateTable, Table};
 
 use crate::accumulator::Accumulator;
+use crate::window::live::{Live, Session, Stretch};
 use crate::window::result::{Change, Late, Pane, SessionWindow, Timing, WindowInput, Windowed};
-use crate::window::timers::{Origin, Timer, Timers};
+use crate::window::timed_rows::{Rows, TimedRows};
+use crate::window::timers::{Deadline, Timers};
 
 /// The tables of [`Sessions`], with the version of their values.
-pub(crate) const TABLES: [(&str, u8); 2] = [("sessions", 2), ("timers", 2)];
+pub(crate) const TABLES: [(&str, u8); 2] = [("sessions", 3), ("timers", 2)];
 
 /// A record on its way to its session, or several that follow each other within the gap.
 /// The message has the time of the first one.
@@ -26,15 +27,6 @@ pub(super) struct SessionInput<I, T> {
     pub(super) span: i64,
     /// How long the last one waits for another.
     pub(super) gap: i64,
-}
-
-/// Where records lie that follow each other within the gap.
-#[derive(Clone, Copy)]
-struct Stretch {
-    start: Timestamp,
-    last: Timestamp,
-    /// The last instant at which another one still belongs to them.
-    reach: Timestamp,
 }
 
 impl Stretch {
@@ -62,128 +54,14 @@ pub(super) struct Sessions<K: Key, T: Data, A: Accumulator<T>> {
     late: Output<Late<K, T>>,
     processed: u64,
     late_count: u64,
+    guesses: Guesses,
 }
 
-const NOWHERE: Stretch = Stretch {
-    start: 0,
-    last: 0,
-    reach: 0,
-};
-
-/// The live sessions of a key, which do not touch each other.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Live<S> {
-    /// Nearly every key has one session at a time.
-    first: Session<S>,
-    #[expect(
-        clippy::box_collection,
-        reason = "a word where there is no other session"
-    )]
-    others: Option<Box<Vec<Session<S>>>>,
-    /// The time that a timer is set for; others that were set have lost their meaning.
-    armed: Timestamp,
-}
-
-impl<S> Live<S> {
-    fn begun(at: Stretch, state: S) -> Self {
-        Live {
-            first: Session::begun(at, state),
-            others: None,
-            armed: Timestamp::MAX,
-        }
-    }
-
-    /// The session that a record goes into, if that is the only one and has not come out: it
-    /// grows, and nothing else is to be done. A timer that is set is found too early then.
-    /// The record alone reaches beyond the watermark.
-    #[inline]
-    fn grow(&mut self, at: Stretch) -> Option<&mut S> {
-        let only = &mut self.first;
-        let near = at.start <= only.reach && only.start <= at.reach;
-        if !near || only.emitted.is_some() || self.others.is_some() {
-            return None;
-        }
-        only.start = only.start.min(at.start);
-        only.last = only.last.max(at.last);
-        only.reach = only.reach.max(at.reach);
-        Some(&mut only.state)
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Session<S>> {
-        std::iter::once(&self.first).chain(self.others.iter().flat_map(|others| others.iter()))
-    }
-
-    /// Takes the sessions out; `instead` stands there until [`put`](Live::put).
-    fn take(&mut self, instead: S) -> Vec<Session<S>> {
-        let first = std::mem::replace(&mut self.first, Session::begun(NOWHERE, instead));
-        let mut all = vec![first];
-        all.extend(self.others.take().into_iter().flat_map(|others| *others));
-        all
-    }
-
-    /// Puts sessions back. False if there are none.
-    fn put(&mut self, mut sessions: Vec<Session<S>>) -> bool {
-        let Some(first) = sessions.pop() else {
-            return false;
-        };
-        self.first = first;
-        self.others = (!sessions.is_empty()).then(|| Box::new(sessions));
-        true
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Session<S> {
-    start: Timestamp,
-    last: Timestamp,
-    /// The last instant at which a record still belongs to it.
-    reach: Timestamp,
-    state: S,
-    /// The timing of its latest pane, unless that was taken back.
-    emitted: Option<Timing>,
-    /// How many panes it has had, those taken back included.
-    panes: u32,
-}
-
-/// What a timer finds of its key.
-enum Found<R> {
-    /// Its timer is another one.
-    Armed(Timestamp),
-    /// One session that has grown since: its timer is now this.
-    Grown(Timestamp),
-    /// One session that is over, with the number of its pane and its value: it is forgotten.
-    Ended(SessionWindow, u32, R),
-    /// Several sessions, or one that may still grow.
-    Several,
-}
-
-impl<S> Session<S> {
-    fn begun(at: Stretch, state: S) -> Self {
-        Session {
-            start: at.start,
-            last: at.last,
-            reach: at.reach,
-            state,
-            emitted: None,
-            panes: 0,
-        }
-    }
-
-    fn window(&self) -> SessionWindow {
-        SessionWindow {
-            start: self.start,
-            last: self.last,
-            end: self.reach + 1,
-        }
-    }
-
-    /// When something is to be done about it: it fires, then it is forgotten.
-    fn due(&self, lateness: i64) -> Timestamp {
-        match self.emitted {
-            None => self.reach,
-            Some(_) => self.reach + lateness,
-        }
-    }
+/// Which rows the next records of a batch are likely to be of.
+struct Guesses {
+    rows: [RowNumber; LOOK_AHEAD],
+    /// How many records of the batch were to come, with the first of these.
+    from: usize,
 }
 
 impl<K, T, A> Sessions<K, T, A>
@@ -211,11 +89,15 @@ where
             accumulator,
             sessions,
             slice,
-            timers: Timers::new(timers, gap.saturating_add(lateness)),
+            timers: Timers::new(timers, gap.saturating_add(lateness), lateness),
             results: setup.output(0)?,
             late: setup.output(1)?,
             processed: 0,
             late_count: 0,
+            guesses: Guesses {
+                rows: [NO_ROW; LOOK_AHEAD],
+                from: 0,
+            },
         })
     }
 
@@ -237,10 +119,10 @@ where
         let reach = at.reach;
         // F2: refused if no live session is near and its own would be finalised already.
         let finalised = reach + self.lateness <= watermark;
-        let near = |s: &Session<A::State>| time <= s.reach && s.start <= reach;
+        let near = |s: &mut Session<A::State>| time <= s.reach && s.start <= reach;
         if finalised {
             let known = self.sessions.get(self.slice, hash, &key)?;
-            if !known.is_some_and(|live| live.all().any(near)) {
+            if !known.is_some_and(|live| live.touches(at)) {
                 self.refuse(key, time, input);
                 return Ok(());
             }
@@ -248,15 +130,19 @@ where
         self.processed += u64::from(input.records);
         let accumulator = &*self.accumulator;
         let mut begun = false;
-        let live = self.sessions.upsert(self.slice, hash, &key, || {
-            begun = true;
-            Live::begun(at, accumulator.init())
-        })?;
+        let (row, live) = self
+            .sessions
+            .upsert_row(self.slice, NO_ROW, hash, &key, || {
+                begun = true;
+                Live::begun(at, accumulator.init())
+            })?;
+        let mut due_before = live.due(self.lateness);
         let mut sessions = live.take(accumulator.init());
         if begun {
             sessions.clear();
+            due_before = Timestamp::MAX;
         }
-        let touched: Vec<_> = sessions.extract_if(.., |s| near(s)).collect();
+        let touched: Vec<_> = sessions.extract_if(.., near).collect();
         let mut grown = Session::begun(at, accumulator.init());
         accumulator.add(&mut grown.state, input.input);
         let mut retracted = Vec::new();
@@ -290,9 +176,9 @@ where
         let due = grown.due(self.lateness);
         sessions.push(grown);
         live.put(sessions);
-        if due < live.armed {
-            live.armed = due;
-            self.timers.set(due, hash, key)?;
+        if due < due_before {
+            live.arm(due);
+            self.timers.set(due, row);
         }
         Ok(())
     }
@@ -305,51 +191,33 @@ where
         }
     }
 
-    /// A timer has come: fires and forgets what is due of a key, and sets the next timer.
-    fn handle(&mut self, timer: Timer<K>, watermark: Timestamp) -> Result<()> {
-        let (lateness, hash, accumulator) = (self.lateness, timer.hash, &*self.accumulator);
-        let found = self.sessions.alter(self.slice, hash, &timer.key, |live| {
-            let only = &live.first;
-            if live.armed != timer.time {
-                (Fate::Stays, Found::Armed(live.armed))
-            } else if live.others.is_some() || only.emitted.is_some() {
-                (Fate::Stays, Found::Several)
-            } else if only.reach > watermark {
-                live.armed = only.reach;
-                (Fate::Stays, Found::Grown(live.armed))
-            } else if lateness > 0 {
-                (Fate::Stays, Found::Several)
-            } else {
-                let value = accumulator.finish(&only.state);
-                (Fate::Goes, Found::Ended(only.window(), only.panes, value))
-            }
-        })?;
-        match found {
-            None => {}
-            Some(Found::Armed(_)) if timer.origin != Origin::ReadBack => {}
-            Some(Found::Armed(due) | Found::Grown(due)) => self.timers.set(due, hash, timer.key)?,
-            Some(Found::Several) => self.fire(timer, watermark)?,
-            Some(Found::Ended(window, number, value)) => {
-                let result = Windowed {
-                    key: timer.key,
-                    window,
-                    pane: Pane {
-                        timing: Timing::OnTime,
-                        number,
-                    },
-                    change: Change::Insert,
-                    value,
-                };
-                self.results.emit(window.end - 1, result);
-            }
-        }
-        Ok(())
+    /// The time of a row has come: fires and forgets what is due of its key.
+    fn handle(&mut self, row: RowNumber, watermark: Timestamp) -> Result<()> {
+        let Some(found) = self.sessions.row(self.slice, row) else {
+            return Ok(());
+        };
+        let Some((window, number, state)) = found.value.only().filter(|_| self.lateness == 0)
+        else {
+            return self.fire(row, watermark);
+        };
+        let result = Windowed {
+            key: found.key.clone(),
+            window,
+            pane: Pane {
+                timing: Timing::OnTime,
+                number,
+            },
+            change: Change::Insert,
+            value: self.accumulator.finish(state),
+        };
+        self.results.emit(window.end - 1, result);
+        self.sessions.remove_row(self.slice, row)
     }
 
-    fn fire(&mut self, timer: Timer<K>, watermark: Timestamp) -> Result<()> {
-        let Timer { hash, key, .. } = timer;
+    fn fire(&mut self, row: RowNumber, watermark: Timestamp) -> Result<()> {
         let (slice, lateness) = (self.slice, self.lateness);
-        let Some(live) = self.sessions.get_mut(slice, hash, &key)? else {
+        let key = self.sessions.row(slice, row).map(|row| row.key.clone());
+        let (Some(key), Some(live)) = (key, self.sessions.change_row(slice, row)?) else {
             return Ok(());
         };
         let mut sessions = live.take(self.accumulator.init());
@@ -364,13 +232,44 @@ where
             }
         }
         sessions.retain(|s| s.reach + lateness > watermark);
-        let next = sessions.iter().map(|s| s.due(lateness)).min();
-        live.armed = next.unwrap_or(Timestamp::MAX);
-        live.put(sessions);
-        match next {
-            Some(due) => self.timers.set(due, hash, key),
-            None => self.sessions.remove(slice, hash, &key).map(|_| ()),
+        if sessions.is_empty() {
+            return self.sessions.remove_row(slice, row);
         }
+        live.put(sessions);
+        let due = live.due(lateness);
+        live.arm(due);
+        self.timers.set(due, row);
+        Ok(())
+    }
+
+    /// Sets the timer of a row that was just begun.
+    fn set_timer(&mut self, row: RowNumber) {
+        if let Some(live) = self.sessions.note(self.slice, row) {
+            let due = live.due(self.lateness);
+            live.arm(due);
+            self.timers.set(due, row);
+        }
+    }
+
+    /// The row that the first of the records to come is likely to be of. Rows are looked for
+    /// together, beyond the next watermark too: memory then answers for several at a time.
+    #[inline]
+    fn guess(&mut self, rest: &[Keyed<K, SessionInput<A::Input, T>>]) -> RowNumber {
+        let place = self.guesses.from.wrapping_sub(rest.len());
+        match self.guesses.rows.get(place) {
+            Some(&row) => row,
+            None => self.guess_on(rest),
+        }
+    }
+
+    #[inline(never)]
+    fn guess_on(&mut self, rest: &[Keyed<K, SessionInput<A::Input, T>>]) -> RowNumber {
+        self.guesses.from = rest.len();
+        let hashes = rest.iter().map(|record| record.hash);
+        self.sessions
+            .guess_rows(self.slice, hashes, &mut self.guesses.rows, Live::look);
+        let [first, ..] = self.guesses.rows;
+        first
     }
 }
 
@@ -407,67 +306,58 @@ where
         cx: &OperatorContext,
     ) -> Result<()> {
         let watermark = cx.watermark;
-        let mut looked_at = 0;
-        let mut next = records.next();
-        while let Some(record) = next.take() {
-            let left = records.ahead(usize::MAX).len();
-            if looked_at == 0 || left + LOOK_AHEAD <= looked_at {
-                looked_at = left.max(1);
-                let ahead = records.ahead(LOOK_AHEAD).iter().map(|next| next.hash);
-                self.sessions.look_ahead(self.slice, ahead);
+        let large = self.sessions.is_large(self.slice);
+        // Records of one key often follow each other.
+        let mut guess = NO_ROW;
+        while let Some(record) = records.peek() {
+            let (at, hash) = (Stretch::of(record), record.hash);
+            if large {
+                guess = self.guess(records.rest());
             }
-            let (at, hash) = (Stretch::of(&record), record.hash);
-            if at.reach <= watermark {
+            if at.reach > watermark {
+                let mut begun = false;
+                let accumulator = &*self.accumulator;
+                let (row, live) =
+                    self.sessions
+                        .upsert_row(self.slice, guess, hash, &record.key, || {
+                            begun = true;
+                            Live::begun(at, accumulator.init())
+                        })?;
+                guess = row;
+                let grown = live.grow(at);
+                let done = grown.is_some();
+                // Taken only here: a record is not copied to be looked at.
+                if let Some(state) = grown
+                    && let Some(record) = records.next()
+                {
+                    let input = record.payload.input;
+                    self.processed += u64::from(input.records);
+                    accumulator.add(state, input.input);
+                }
+                if begun {
+                    self.set_timer(row);
+                }
+                if done {
+                    continue;
+                }
+            }
+            if let Some(record) = records.next() {
                 self.take(record, watermark)?;
-                next = records.next();
-                continue;
-            }
-            let accumulator = &*self.accumulator;
-            let mut begun = false;
-            let live = self.sessions.upsert(self.slice, hash, &record.key, || {
-                begun = true;
-                Live::begun(at, accumulator.init())
-            })?;
-            let Some(state) = live.grow(at) else {
-                self.take(record, watermark)?;
-                next = records.next();
-                continue;
-            };
-            let Keyed { key, payload, .. } = record;
-            self.processed += u64::from(payload.input.records);
-            accumulator.add(state, payload.input.input);
-            // Records of one key often follow each other.
-            next = records.next();
-            while let Some(same) = next.take_if(|next| {
-                next.hash == hash && next.key == key && Stretch::of(next).reach > watermark
-            }) {
-                let Some(state) = live.grow(Stretch::of(&same)) else {
-                    next = Some(same);
-                    break;
-                };
-                self.processed += u64::from(same.payload.input.records);
-                accumulator.add(state, same.payload.input.input);
-                next = records.next();
-            }
-            if begun {
-                live.armed = live.first.reach;
-                let due = live.armed;
-                self.timers.set(due, hash, key)?;
             }
         }
-        Ok(())
+        let (table, slice) = (&mut self.sessions, self.slice);
+        self.timers.store_many(&Rows { table, slice })
     }
 
     fn on_watermark(&mut self, cx: &OperatorContext) -> Result<Flow> {
         let pause_at = self.results.emitted() + EMIT_MAX as u64;
-        let mut taken = 0;
-        while let Some(timer) = self.timers.take_due(cx.watermark)? {
-            if taken % LOOK_AHEAD == 0 {
-                let ahead = self.timers.ahead(cx.watermark, LOOK_AHEAD);
-                self.sessions.look_ahead(self.slice, ahead);
-            }
-            taken += 1;
-            self.handle(timer, cx.watermark)?;
+        loop {
+            let (table, slice) = (&mut self.sessions, self.slice);
+            let rows = &mut Rows { table, slice };
+            let Some(row) = self.timers.take_due(rows, cx.watermark)? else {
+                break;
+            };
+            self.handle(row, cx.watermark)?;
             if self.results.emitted() >= pause_at {
                 return Ok(Flow::Again);
             }
@@ -481,7 +371,11 @@ where
     }
 
     fn tables(&mut self, visit: &mut dyn FnMut(&mut dyn StateTable)) {
-        visit(&mut self.sessions);
+        let (table, slice) = (&mut self.sessions, self.slice);
+        visit(&mut TimedRows {
+            rows: Rows { table, slice },
+            timers: &mut self.timers,
+        });
         visit(&mut self.timers);
     }
 
@@ -568,5 +462,41 @@ mod tests {
         assert_eq!(bounds(&results), []);
         harness.watermark(1641).unwrap();
         assert_eq!(bounds(&results), [(1000, 1001, 2)]);
+    }
+
+    #[test]
+    fn w4_sessions_of_months_fire_as_any_other() {
+        let day = 86_400_000;
+        let gap = 60 * day;
+        let (mut harness, results) = sessions(gap, 0);
+        harness
+            .records(vec![at(0, gap), at(day, gap), at(62 * day, gap)])
+            .unwrap();
+        harness.watermark(61 * day).unwrap();
+        assert_eq!(bounds(&results), [(0, day, 2)]);
+        harness.watermark(122 * day).unwrap();
+        assert_eq!(bounds(&results), [(62 * day, 62 * day, 1)]);
+    }
+
+    #[test]
+    fn w4_a_place_that_another_key_has_taken_keeps_its_own_timer() {
+        let (mut harness, results) = sessions(640, 0);
+        let of = |key, time| Keyed {
+            key,
+            hash: stable_hash(&key),
+            ..at(time, 640)
+        };
+        // The timer at 1640 loses its meaning; key 2 takes the row, and is due later.
+        harness.records(vec![of(1, 1000), of(1, 0)]).unwrap();
+        harness.watermark(640).unwrap();
+        assert_eq!(bounds(&results), [(0, 0, 1)]);
+        harness.records(vec![of(1, 1100), of(2, 1001)]).unwrap();
+        harness.watermark(1641).unwrap();
+        assert_eq!(bounds(&results), [(1001, 1001, 1)]);
+        harness.watermark(1740).unwrap();
+        assert_eq!(bounds(&results), [(1000, 1100, 2)]);
+        harness.records(vec![of(3, 1800), of(1, 1900)]).unwrap();
+        harness.watermark(5000).unwrap();
+        assert_eq!(bounds(&results), [(1800, 1800, 1), (1900, 1900, 1)]);
     }
 }

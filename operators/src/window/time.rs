@@ -22,6 +22,9 @@ use crate::window::slices::{Slice, Slices};
 /// The tables of [`TimeWindows`], with the version of their values.
 pub(crate) const TABLES: [(&str, u8); 2] = [("slices", 1), ("panes", 1)];
 
+/// A record as it comes to its window.
+type Input<K, T, A> = Keyed<K, WindowInput<<A as Accumulator<T>>::Input, T>>;
+
 /// The operator behind tumbling and sliding windows.
 pub(super) struct TimeWindows<K: Key, T: Data, A: Accumulator<T>> {
     windows: Slices,
@@ -142,6 +145,43 @@ where
     /// F2, F4: from this watermark on, a window with this end is finalised.
     fn finalised_from(&self, end: Timestamp) -> Timestamp {
         end - 1 + self.lateness
+    }
+
+    /// Takes a record, and those of its key that come right behind it.
+    #[inline]
+    fn take(
+        &mut self,
+        record: Input<K, T, A>,
+        records: &mut Records<'_, Input<K, T, A>>,
+        watermark: Timestamp,
+    ) -> Result<()> {
+        let within = |slice: &Slice, time| slice.start <= time && time < slice.end;
+        let current = match self.current {
+            Some(current) if within(&current.slice, record.time) => current,
+            _ => match self.seek(record.time, watermark) {
+                Some(current) => current,
+                None => {
+                    self.turn_away(record);
+                    return Ok(());
+                }
+            },
+        };
+        self.counts.processed += u64::from(record.payload.records);
+        if watermark >= current.on_time_below {
+            return self.take_late(current, record, watermark);
+        }
+        let (accumulator, hash, key) = (&self.accumulator, record.hash, record.key);
+        let state = self
+            .slices
+            .upsert(current.id, hash, &key, || accumulator.init())?;
+        accumulator.add(state, record.payload.input);
+        while let Some(same) = records.next_if(|next| {
+            next.hash == hash && next.key == key && within(&current.slice, next.time)
+        }) {
+            self.counts.processed += u64::from(same.payload.records);
+            accumulator.add(state, same.payload.input);
+        }
+        Ok(())
     }
 
     /// A record whose slice is outside of all windows, or finalised in all of them.
@@ -284,8 +324,8 @@ where
                 let new: Vec<_> = slices.namespaces_in(from..window.end).collect();
                 for (start, id) in new {
                     overlap.begin_slice(start);
-                    slices.walk(id, &mut Walk::default(), usize::MAX, |row| {
-                        overlap.absorb(&row, |a, b| accumulator.merge(a, b));
+                    slices.walk_together(id, |rows| {
+                        overlap.absorb(rows, |a, b| accumulator.merge(a, b));
                     })?;
                 }
                 overlap.advance(window.start, window.end, |a, b| accumulator.merge(a, b));
@@ -388,50 +428,16 @@ where
     ) -> Result<()> {
         // What this watermark makes due has been given out before these records came.
         self.fired = self.fired.max(cx.watermark);
-        let mut looked_at = 0;
-        let mut next = records.next();
-        while let Some(record) = next.take() {
-            let left = records.ahead(usize::MAX).len();
-            if looked_at == 0 || left + LOOK_AHEAD <= looked_at {
-                looked_at = left.max(1);
-                if let Some(current) = &self.current {
-                    let ahead = records.ahead(LOOK_AHEAD).iter().map(|next| next.hash);
-                    self.slices.look_ahead(current.id, ahead);
-                }
+        while !records.ahead(1).is_empty() {
+            if let Some(current) = &self.current {
+                let ahead = records.ahead(LOOK_AHEAD).iter().map(|next| next.hash);
+                self.slices.look_ahead(current.id, ahead);
             }
-            let time = record.time;
-            let current = match self.current {
-                Some(current) if current.slice.start <= time && time < current.slice.end => current,
-                _ => match self.seek(time, cx.watermark) {
-                    Some(current) => current,
-                    None => {
-                        self.turn_away(record);
-                        next = records.next();
-                        continue;
-                    }
-                },
-            };
-            self.counts.processed += u64::from(record.payload.records);
-            if cx.watermark >= current.on_time_below {
-                self.take_late(current, record, cx.watermark)?;
-                next = records.next();
-                continue;
-            }
-            let accumulator = &self.accumulator;
-            let state = self
-                .slices
-                .upsert(current.id, record.hash, &record.key, || accumulator.init())?;
-            accumulator.add(state, record.payload.input);
-            // Records of one key often follow each other.
-            next = records.next();
-            let (slice, hash, key) = (current.slice, record.hash, record.key);
-            while let Some(same) = next.take_if(|next| {
-                let time = next.time;
-                next.hash == hash && next.key == key && slice.start <= time && time < slice.end
-            }) {
-                self.counts.processed += u64::from(same.payload.records);
-                accumulator.add(state, same.payload.input);
-                next = records.next();
+            for _ in 0..LOOK_AHEAD {
+                let Some(record) = records.next() else {
+                    break;
+                };
+                self.take(record, &mut records, cx.watermark)?;
             }
         }
         Ok(())

@@ -10,8 +10,9 @@ use std::ops::Range;
 
 use crate::data::{Data, Key, Keyed, Timestamp};
 
-/// Tells which records of a key may become one in front of an operator, and makes them one.
-pub trait Combine<M>: Send + Sync + 'static {
+/// Tells which records of a key may become one in front of an operator, and makes them one: records
+/// of type `T`, of which `M` travels.
+pub trait Combine<T, M>: Send + Sync + 'static {
     /// Whether any ever do.
     const COMBINES: bool;
 
@@ -19,22 +20,34 @@ pub trait Combine<M>: Send + Sync + 'static {
     /// for the same as one that both have gone into.
     fn stretch(&self, time: Timestamp) -> Range<Timestamp>;
 
-    /// Adds a record that came later to one that came before; both with their times.
-    fn combine(&self, first: (&mut Timestamp, &mut M), second: (Timestamp, M));
+    /// Adds a record that came later to one that came before; both with their times. `take` makes
+    /// of a record what would travel of it by itself.
+    fn combine(
+        &self,
+        first: (&mut Timestamp, &mut M),
+        second: (Timestamp, T),
+        take: impl FnOnce(T) -> M,
+    );
 }
 
 /// Every record travels by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Apart;
 
-impl<M> Combine<M> for Apart {
+impl<T, M> Combine<T, M> for Apart {
     const COMBINES: bool = false;
 
     fn stretch(&self, time: Timestamp) -> Range<Timestamp> {
         time..time
     }
 
-    fn combine(&self, _first: (&mut Timestamp, &mut M), _second: (Timestamp, M)) {}
+    fn combine(
+        &self,
+        _first: (&mut Timestamp, &mut M),
+        _second: (Timestamp, T),
+        _take: impl FnOnce(T) -> M,
+    ) {
+    }
 }
 
 /// How many keys are remembered; a power of two. What they point at stays in the near caches.
@@ -49,7 +62,7 @@ const REST: u32 = 32;
 /// no harm, as a record is only taken for the key's when it is.
 #[derive(Debug)]
 pub(super) struct Places {
-    places: Box<[u32; PLACES]>,
+    places: Box<[Place; PLACES]>,
     /// In this batch.
     combined: u64,
     /// Records and those combined into others, since it was last asked whether it is worthwhile.
@@ -57,10 +70,22 @@ pub(super) struct Places {
     resting: u32,
 }
 
+/// A key's hash, and where its record stands. The hash is here as well as in the record: whether
+/// records combine is a branch that is often foreseen wrongly, and must not wait for both.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u32,
+    at: u32,
+}
+
 impl Places {
     pub(super) fn new() -> Self {
+        let nowhere = Place {
+            hash: 0,
+            at: u32::MAX,
+        };
         Places {
-            places: Box::new([u32::MAX; PLACES]),
+            places: Box::new([nowhere; PLACES]),
             combined: 0,
             trial: (0, 0),
             resting: 0,
@@ -86,18 +111,16 @@ impl Places {
         let next = records.len() as u32;
         // The top bits are the key group, which one worker's records have in common.
         let place = &mut self.places[hash as usize % PLACES];
-        match records.get_mut(*place as usize) {
-            Some(first)
-                if first.hash == hash && stretch.contains(&first.time) && first.key == *key =>
-            {
-                self.combined += 1;
-                Some(first)
-            }
-            _ => {
-                *place = next;
-                None
-            }
+        if place.hash == hash
+            && let Some(first) = records.get_mut(place.at as usize)
+            && first.key == *key
+            && stretch.contains(&first.time)
+        {
+            self.combined += 1;
+            return Some(first);
         }
+        *place = Place { hash, at: next };
+        None
     }
 
     /// A batch of `records` is sent: is it worthwhile to go on? Returns how many more records it

@@ -20,8 +20,7 @@ pub struct ExchangeTerminal<K, P, F, G, C> {
     edge: EdgeId,
     key: Arc<F>,
     payload: Arc<G>,
-    /// Combines records of a key; `None`: each is wanted by itself.
-    combine: Option<Arc<C>>,
+    combine: Arc<C>,
     /// The stretch of time that the last record lay in.
     stretch: Range<Timestamp>,
     targets: Vec<Target<K, P>>,
@@ -43,7 +42,7 @@ impl<K, P, F, G, C> ExchangeTerminal<K, P, F, G, C> {
         channels: Vec<Arc<Channel<Keyed<K, P>>>>,
         key: Arc<F>,
         payload: Arc<G>,
-        combine: Option<Arc<C>>,
+        combine: Arc<C>,
     ) -> Self {
         let targets = channels.into_iter().map(|channel| Target {
             channel,
@@ -111,30 +110,29 @@ where
     P: Data,
     F: Fn(&T) -> K + 'static,
     G: Fn(T) -> P + 'static,
-    C: Combine<P>,
+    C: Combine<T, P>,
 {
     #[inline(always)]
     fn accept(&mut self, item: T, at: At) {
         let key = (self.key)(&item);
         let hash = stable_hash(&key);
-        let payload = (self.payload)(item);
-        let worker = match self.targets.len() {
-            1 => 0,
-            workers => worker_of(hash, workers),
+        // Nothing that is read of the only target has to wait for the hash.
+        let target = match &mut self.targets[..] {
+            [only] => only,
+            targets => {
+                let worker = worker_of(hash, targets.len());
+                &mut targets[worker]
+            }
         };
-        let target = &mut self.targets[worker];
         // A record ahead of its watermark is late nowhere, so it may be seen a little earlier.
-        if C::COMBINES
-            && let Some(combine) = &self.combine
-            && at.time > at.watermark
-            && target.places.are_open()
-        {
+        if C::COMBINES && at.time > at.watermark && target.places.are_open() {
             if !self.stretch.contains(&at.time) {
-                self.stretch = combine.stretch(at.time);
+                self.stretch = self.combine.stretch(at.time);
             }
             let records = &mut target.batch.records;
             if let Some(first) = target.places.find(records, hash, &key, &self.stretch) {
-                combine.combine((&mut first.time, &mut first.payload), (at.time, payload));
+                let first = (&mut first.time, &mut first.payload);
+                self.combine.combine(first, (at.time, item), &*self.payload);
                 return;
             }
         }
@@ -143,7 +141,7 @@ where
             hash,
             at: at.at,
             key,
-            payload,
+            payload: (self.payload)(item),
         };
         target.push(record, at.watermark);
     }

@@ -69,7 +69,8 @@ impl<T: Data, S: Sink<T>> Terminal<T> for SinkTerminal<T, S> {
     #[inline(always)]
     fn accept(&mut self, item: T, at: At) {
         match self.sink.encode(item, at.time, &mut self.chunk) {
-            Ok(()) => self.pending += 1,
+            // Nobody lives to see 2^64 records.
+            Ok(()) => self.pending = self.pending.wrapping_add(1),
             Err(e) => {
                 self.failure.get_or_insert(e);
             }

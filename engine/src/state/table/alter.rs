@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::state::table::{SliceId, Table, lost};
 
 /// Slices of fewer rows are in the cache anyhow.
-const LOOK_AHEAD_FROM: usize = 1 << 14;
+pub(super) const LOOK_AHEAD_FROM: usize = 1 << 14;
 
 /// How many rows it is good to look at together.
 pub const LOOK_AHEAD: usize = 64;

@@ -131,7 +131,6 @@ impl<K: Key, V: Wire> Table<K, V> {
         let Some(store) = self.cx.store.as_ref().filter(|_| !run.is_empty()) else {
             return Ok(());
         };
-        run.sort();
         store.write(std::slice::from_ref(&run))?;
         store.note_spill();
         if store.has_unwritten() {

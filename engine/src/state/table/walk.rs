@@ -9,7 +9,7 @@ use crate::state::key_group::stable_hash;
 use crate::state::run::PREFIX_BYTES;
 use crate::state::slice::{RowId, Slice};
 use crate::state::slot::Slot;
-use crate::state::table::{Row, SliceId, Table};
+use crate::state::table::{LOOK_AHEAD, Row, SliceId, Table};
 
 /// How far a walk over a slice has come: see [`Table::walk`].
 #[derive(Clone, Debug, Default)]
@@ -76,6 +76,34 @@ impl<K: Key, V: Wire> Table<K, V> {
         slice.pinned = matches!(more, Ok(true));
         self.slices[id.0] = Some(slice);
         more
+    }
+
+    /// Shows all living rows of a slice, as [`walk`](Table::walk) does, some at a time: who looks
+    /// something up for each of them can let the processor wait for several at once.
+    ///
+    /// # Errors
+    /// When RocksDB cannot be read.
+    pub fn walk_together(
+        &mut self,
+        id: SliceId,
+        mut each: impl FnMut(&[Row<'_, K, V>]),
+    ) -> Result<()> {
+        let Some(slice) = self.slices[id.0].take() else {
+            return Ok(());
+        };
+        let mut rows = Vec::with_capacity(LOOK_AHEAD);
+        for slot in slice.living() {
+            rows.push(Row::of(slot));
+            if rows.len() == LOOK_AHEAD {
+                each(&rows);
+                rows.clear();
+            }
+        }
+        each(&rows);
+        let cold = self.scan_cold(&slice, None, usize::MAX, |slot| each(&[Row::of(&slot)]));
+        drop(rows);
+        self.slices[id.0] = Some(slice);
+        cold.map(|_| ())
     }
 
     fn walk_on(
