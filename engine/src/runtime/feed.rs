@@ -122,6 +122,10 @@ impl<T: Data> Aside<T> {
     /// Takes record `at`; false: the job has to end.
     #[cold]
     #[inline(never)]
+    #[expect(
+        clippy::boxed_local,
+        reason = "the caller need not make the record in memory before it comes here"
+    )]
     fn take(&mut self, record: Box<T>, time: Option<Timestamp>, at: u32, limit: Timestamp) -> bool {
         let Some(time) = time else {
             self.skipped += 1;
