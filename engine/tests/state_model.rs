@@ -13,7 +13,7 @@ use millstream_engine::state::key_group::{KEY_GROUPS, stable_hash};
 use millstream_engine::state::merge::merged;
 use millstream_engine::state::rocks::Store;
 use millstream_engine::state::run::Run;
-use millstream_engine::state::table::{StateTable, Table, TableContext, Walk};
+use millstream_engine::state::table::{Row, StateTable, Table, TableContext, Walk};
 use proptest::prelude::*;
 
 const FAMILY: &str = "op/table";
@@ -30,6 +30,7 @@ enum Step {
     Drop(i64),
     Get(i64, u16),
     Walk(i64),
+    Close(i64),
     Prefetch(i64, u16),
     Evict(usize),
     /// Between two batches, after a restart.
@@ -55,7 +56,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => namespace.clone().prop_map(Step::Drop),
         4 => (namespace.clone(), key).prop_map(|(n, k)| Step::Get(n, k)),
         2 => (namespace.clone(), 1u16..12).prop_map(|(n, k)| Step::Prefetch(n, k)),
-        1 => namespace.prop_map(Step::Walk),
+        1 => namespace.clone().prop_map(Step::Walk),
+        2 => namespace.prop_map(Step::Close),
         2 => (0usize..2000).prop_map(Step::Evict),
         3 => (1usize..6).prop_map(Step::Warm),
         3 => Just(Step::Freeze),
@@ -153,6 +155,11 @@ impl<'a> Subject<'a> {
                 self.table.prefetch(slice, keys).unwrap();
             }
             Step::Walk(namespace) => self.walk(namespace),
+            Step::Close(namespace) => {
+                if let Some(slice) = self.table.find_slice(namespace) {
+                    self.table.close(slice);
+                }
+            }
             Step::Evict(bytes) => {
                 self.table.evict(bytes).unwrap();
             }
@@ -191,6 +198,14 @@ impl<'a> Subject<'a> {
         }
         let count = seen.len();
         let seen: Model = seen.into_iter().collect();
+        let mut together = Vec::new();
+        let see = |rows: &[Row<'_, u16, String>]| {
+            let rows = rows.iter();
+            together.extend(rows.map(|row| ((namespace, *row.key), row.value.clone())));
+        };
+        self.table.walk_together(slice, see).unwrap();
+        assert_eq!(together.len(), count);
+        assert_eq!(together.into_iter().collect::<Model>(), seen);
         assert_eq!(count, seen.len(), "nothing is seen twice");
         self.table.load(slice).unwrap();
         let rows: BTreeMap<(i64, u16), String> = self

@@ -22,6 +22,8 @@ pub(crate) type Chunk<K, V> = Vec<Option<Slot<K, V>>>;
 pub(crate) struct Slice<K, V> {
     pub(crate) namespace: i64,
     index: HashTable<RowId>,
+    /// It has no index for now: nobody is expected to ask for a key.
+    closed: bool,
     chunks: Vec<Chunk<K, V>>,
     free: Vec<RowId>,
     len: usize,
@@ -47,6 +49,14 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// What a row's place in the index is found by.
+fn hash_at<K, V>(chunks: &[Chunk<K, V>], row: RowId) -> u64 {
+    let row = row as usize;
+    let chunk = chunks.get(row / CHUNK_ROWS);
+    let slot = chunk.and_then(|chunk| chunk.get(row % CHUNK_ROWS)?.as_ref());
+    slot.map_or(0, |slot| spread(slot.hash))
+}
+
 impl<K: Eq, V> Slice<K, V> {
     pub(crate) fn new(namespace: i64, stored: bool, rows_stored: u64) -> Self {
         Slice::in_memory_of(&mut Spare::none(), namespace, stored, rows_stored)
@@ -63,6 +73,7 @@ impl<K: Eq, V> Slice<K, V> {
         Slice {
             namespace,
             index,
+            closed: false,
             chunks: Vec::new(),
             free: Vec::new(),
             len: 0,
@@ -92,6 +103,39 @@ impl<K: Eq, V> Slice<K, V> {
     #[inline]
     pub(crate) fn find(&self, hash: u32, key: &K) -> Option<RowId> {
         self.find_marked(hash, key).map(|(row, _)| row)
+    }
+
+    /// Gives the index to `spare`, until somebody asks for a key again.
+    pub(crate) fn close(&mut self, spare: &mut Spare<K, V>) {
+        if !std::mem::replace(&mut self.closed, true) {
+            let index = std::mem::take(&mut self.index);
+            spare.keep_lists(index, Vec::new());
+        }
+    }
+
+    /// Makes the index if there is none, as no row is found without; whether it had to.
+    #[inline]
+    pub(crate) fn reopen(&mut self) -> bool {
+        if self.closed {
+            self.make_index();
+            return true;
+        }
+        false
+    }
+
+    #[cold]
+    fn make_index(&mut self) {
+        self.closed = false;
+        let chunks = &self.chunks;
+        let rows = chunks.iter().enumerate().flat_map(|(number, chunk)| {
+            let slots = (number * CHUNK_ROWS..).zip(chunk);
+            slots.filter_map(|(row, slot)| Some((row as RowId, slot.as_ref()?.hash)))
+        });
+        self.index.reserve(self.len, |_| 0);
+        for (row, hash) in rows {
+            self.index
+                .insert_unique(spread(hash), row, |&row| hash_at(chunks, row));
+        }
     }
 
     /// The row of a key, and its mark.
@@ -165,6 +209,7 @@ impl<K: Eq, V> Slice<K, V> {
     /// Adds a row whose key is not there yet; takes what memory it needs from `spare`, if any is
     /// left there.
     pub(crate) fn insert_with(&mut self, slot: Slot<K, V>, spare: &mut Spare<K, V>) -> RowId {
+        self.reopen();
         let hash = slot.hash;
         let row = match self.free.pop() {
             Some(row) => {
@@ -176,14 +221,8 @@ impl<K: Eq, V> Slice<K, V> {
             None => self.push(slot, spare),
         };
         let chunks = &self.chunks;
-        self.index.insert_unique(spread(hash), row, |&row| {
-            let row = row as usize;
-            let slot = chunks
-                .get(row / CHUNK_ROWS)
-                .and_then(|c| c.get(row % CHUNK_ROWS));
-            slot.and_then(Option::as_ref)
-                .map_or(0, |slot| spread(slot.hash))
-        });
+        self.index
+            .insert_unique(spread(hash), row, |&row| hash_at(chunks, row));
         self.len += 1;
         row
     }
@@ -304,10 +343,16 @@ impl<K, V> Spare<K, V> {
                 self.chunks.push(chunk);
             }
         }
-        let (mut index, mut dirty) = (slice.index, slice.dirty);
+        self.keep_lists(slice.index, slice.dirty);
+    }
+
+    fn keep_lists(&mut self, mut index: HashTable<RowId>, mut dirty: Vec<RowId>) {
         index.clear();
         dirty.clear();
         let lists = Lists { index, dirty };
+        if lists.bytes() == 0 {
+            return;
+        }
         let kept = self.lists.iter().map(Lists::bytes).sum::<usize>();
         if self.lists.len() < SPARE_LISTS && kept + lists.bytes() <= SPARE_BYTES {
             self.lists.push(lists);
@@ -356,6 +401,24 @@ mod tests {
         // The first chunk of a slice begins small, so that one of five is left.
         let chunk = CHUNK_ROWS * size_of::<Option<Slot<u32, u64>>>();
         assert_eq!((next.len(), spare.bytes()), (5000, chunk));
+    }
+
+    #[test]
+    fn a_slice_without_index_gets_one_when_it_is_asked() {
+        let (mut spare, mut slice) = (Spare::none(), Slice::new(1, false, 0));
+        for key in 0..3000 {
+            slice.insert(slot(key));
+        }
+        slice.take(77);
+        slice.close(&mut spare);
+        assert!(spare.bytes() > 3000 * size_of::<RowId>());
+        assert_eq!(slice.find(5, &5), None);
+        assert!(slice.reopen() && !slice.reopen());
+        let found = (0..3000).filter(|key| slice.find(key % 7, key).is_some());
+        assert_eq!(found.count(), 2999);
+        slice.close(&mut spare);
+        slice.insert(slot(77));
+        assert!(slice.find(0, &77).is_some() && slice.find(1, &78).is_some());
     }
 
     #[test]

@@ -242,14 +242,15 @@ impl<K: Key, V: Wire> Table<K, V> {
 
     /// A living row, from memory or RocksDB.
     fn locate(&mut self, slice: SliceId, hash: u32, key: &K) -> Result<Option<RowId>> {
-        let Some(s) = self.slices[slice.0].as_ref() else {
+        let Some(s) = self.slices[slice.0].as_mut() else {
             return Ok(None);
         };
-        match s.find(hash, key) {
-            Some(row) => Ok(s
-                .row(row)
-                .filter(|slot| !slot.mark.is_removed())
-                .map(|_| row)),
+        let mut found = s.find_marked(hash, key);
+        if found.is_none() && s.reopen() {
+            found = s.find_marked(hash, key);
+        }
+        match found {
+            Some((row, mark)) => Ok((!mark.is_removed()).then_some(row)),
             None if s.complete => Ok(None),
             None => self.fetch(slice, hash, key),
         }
@@ -310,6 +311,14 @@ impl<K: Key, V: Wire> Table<K, V> {
         Ok(())
     }
 
+    /// No key of this slice is expected to be asked for any more, though it may be: its index is
+    /// given to the next slice, and made anew if somebody asks.
+    pub fn close(&mut self, id: SliceId) {
+        if let Some(slice) = self.slices[id.0].as_mut() {
+            slice.close(&mut self.spare);
+        }
+    }
+
     /// Brings every row of a slice into memory, so that [`rows`](Table::rows) sees them all.
     ///
     /// # Errors
@@ -318,6 +327,7 @@ impl<K: Key, V: Wire> Table<K, V> {
         let Some(mut slice) = self.slices[id.0].take() else {
             return Ok(());
         };
+        slice.reopen();
         let loaded = self.load_into(&mut slice);
         self.slices[id.0] = Some(slice);
         loaded
@@ -369,8 +379,16 @@ impl<K: Key, V: Wire> Table<K, V> {
         key: &K,
         init: impl FnOnce() -> V,
     ) -> Result<RowId> {
-        let complete = self.slices[slice.0].as_ref().is_none_or(|s| s.complete);
-        if !complete && let Some(row) = self.fetch(slice, hash, key)? {
+        let s = self.slices[slice.0].as_mut().ok_or_else(lost)?;
+        if s.reopen()
+            && let Some(row) = s.find(hash, key)
+        {
+            self.touch(slice, row, Some(init))?;
+            return Ok(row);
+        }
+        if !s.complete
+            && let Some(row) = self.fetch(slice, hash, key)?
+        {
             self.touch(slice, row, None::<fn() -> V>)?;
             return Ok(row);
         }

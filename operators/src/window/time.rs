@@ -327,6 +327,8 @@ where
                     slices.walk_together(id, |rows| {
                         overlap.absorb(rows, |a, b| accumulator.merge(a, b));
                     })?;
+                    // Only late records ask for one of its keys from now on.
+                    slices.close(id);
                 }
                 overlap.advance(window.start, window.end, |a, b| accumulator.merge(a, b));
                 Some(From::Overlap(0))

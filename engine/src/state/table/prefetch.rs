@@ -59,9 +59,10 @@ impl<K: Key, V: Wire> Table<K, V> {
     where
         K: 'k,
     {
-        let Some(slice) = self.slices[id.0].as_ref() else {
+        let Some(slice) = self.slices[id.0].as_mut() else {
             return Ok(());
         };
+        slice.reopen();
         if slice.complete {
             // Hot rows of a large slice are in the caches anyway.
             let cold = std::mem::take(&mut self.touches) >= keys.len() / COLD_SHARE;

@@ -72,6 +72,9 @@ impl<K: Key, V: Wire> Table<K, V> {
         let Some(mut slice) = self.slices[id.0].take() else {
             return Ok(false);
         };
+        if !slice.complete {
+            slice.reopen();
+        }
         let more = self.walk_on(&slice, walk, limit, &mut each);
         slice.pinned = matches!(more, Ok(true));
         self.slices[id.0] = Some(slice);
@@ -88,9 +91,12 @@ impl<K: Key, V: Wire> Table<K, V> {
         id: SliceId,
         mut each: impl FnMut(&[Row<'_, K, V>]),
     ) -> Result<()> {
-        let Some(slice) = self.slices[id.0].take() else {
+        let Some(mut slice) = self.slices[id.0].take() else {
             return Ok(());
         };
+        if !slice.complete {
+            slice.reopen();
+        }
         let mut rows = Vec::with_capacity(LOOK_AHEAD);
         for slot in slice.living() {
             rows.push(Row::of(slot));

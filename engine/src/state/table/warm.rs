@@ -44,6 +44,7 @@ impl<K: Key, V: Wire> Table<K, V> {
             self.warming.push_back(warming);
             return Ok(false);
         }
+        slice.reopen();
         let mut found = Vec::new();
         let last = self.scan_cold(&slice, warming.after.as_deref(), rows, |slot| {
             found.push(slot);
