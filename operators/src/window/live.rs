@@ -144,8 +144,22 @@ const NOWHERE: Stretch = Stretch {
 };
 
 impl<S: Wire> Live<S> {
+    /// The session that begins with these records.
+    #[inline]
     pub(super) fn begun(at: Stretch, state: S) -> Self {
-        Live::of(Session::begun(at, state), 0)
+        let behind = |time: Timestamp| u32::try_from(time - at.start);
+        match (behind(at.last), behind(at.reach)) {
+            (Ok(last), Ok(reach)) => Live::One(Alone {
+                start: at.start,
+                last,
+                reach,
+                armed: 0,
+                panes: 0,
+                emitted: None,
+                state,
+            }),
+            _ => Live::of(Session::begun(at, state), 0),
+        }
     }
 
     fn of(session: Session<S>, armed: u32) -> Self {

@@ -356,9 +356,8 @@ impl<K: Key> Timers<K> {
                 }
             }
         }
-        let order = |&(behind, row): &(u32, u32)| u64::from(behind) << 32 | u64::from(row);
-        self.open.timers.sort_unstable_by_key(order);
-        self.open.timers.dedup();
+        // A row that is there twice is told by what it has noted.
+        self.open.timers.sort_unstable_by_key(|&(behind, _)| behind);
         self.find_next();
         Ok(true)
     }
