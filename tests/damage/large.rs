@@ -35,9 +35,9 @@ fn run(dir: &Path, stop: bool) -> Result<Outcome> {
         workers: 2,
         checkpoint_dir: Some(dir.join("checkpoints")),
         // Long enough for more rows than such memory allows in files of changes.
-        checkpoint_interval: Duration::from_millis(if stop { 150 } else { 1000 }),
+        checkpoint_interval: Duration::from_millis(if stop { 600 } else { 1000 }),
         memory_bytes: 16 << 20,
-        throttle_rows_per_s: stop.then_some(KEYS * 5),
+        throttle_rows_per_s: stop.then_some(KEYS),
         ..Settings::default()
     };
     let stopper = Stopper::default();

@@ -1,8 +1,8 @@
 //! The thread that keeps the state: saves checkpoints, commits manifests, removes what is no longer
 //! needed. Disk waits happen here, never on a worker.
 //!
-//! A checkpoint of few rows is a file of changes beside the last whole one; RocksDB hears of them
-//! when they have become many, or when workers had to make room.
+//! A checkpoint is a file of changes beside the last whole one; RocksDB hears of them when they
+//! have become many, or when workers had to make room.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -107,6 +107,8 @@ pub(crate) struct Keeper<'a> {
     own: bool,
     /// What has changed since the last whole checkpoint, and is in files beside it.
     changes: Amount,
+    /// About how many rows the state had when it was saved last.
+    state_rows: u64,
     /// What has come of the epoch that is to be saved next: in a file, unless it is too much.
     open: Option<ChangesFile<File>>,
     opened: Amount,
@@ -131,6 +133,7 @@ impl<'a> Keeper<'a> {
             previous: restored,
             own: false,
             changes: Amount::default(),
+            state_rows: 0,
             open: None,
             opened: Amount::default(),
             parts: Vec::new(),
@@ -192,6 +195,8 @@ impl<'a> Keeper<'a> {
                 last,
             } => {
                 let spilled = self.store.take_spill();
+                // Windows that have closed since leave much that is superseded: not at once.
+                let of_rows = of_rows.max(std::mem::replace(&mut self.state_rows, of_rows));
                 let all = self.changes.and(self.opened).and(Amount::of(&runs));
                 let fits = last
                     || all.bytes <= self.bounds.changes_small
@@ -384,5 +389,142 @@ impl<'a> Keeper<'a> {
         let state = self.dir.seal(target, self.previous.as_ref())?;
         self.own = true;
         Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::state::run::namespace_range;
+
+    const FAMILY: &str = "op/table";
+    const KEYS: u64 = 300;
+
+    type Rows = BTreeMap<(i64, u64), u64>;
+
+    fn group(key: u64) -> u16 {
+        (key * 31 % u64::from(KEY_GROUPS)) as u16
+    }
+
+    /// Changes some rows, as a worker hands them over.
+    fn change(model: &mut Rows, seed: u64) -> Run {
+        let mut run = Run::new(FAMILY);
+        if seed.is_multiple_of(3) {
+            run.delete_range(namespace_range(1, &(0..KEY_GROUPS)));
+            model.retain(|&(namespace, _), _| namespace != 1);
+        }
+        for n in 0..KEYS {
+            let noise = (n + seed * 1009).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let place = ((noise % 2) as i64, n);
+            let at = (place.0, group(n), &place.1);
+            match noise >> 1 & 3 {
+                0 => {
+                    run.delete(at).unwrap();
+                    model.remove(&place);
+                }
+                1 => {
+                    run.put(at, 1, &seed).unwrap();
+                    model.insert(place, seed);
+                }
+                _ => {}
+            }
+        }
+        run
+    }
+
+    /// What a restart finds.
+    fn restored(dir: &CheckpointDir, path: &Path, state: &StateEntry) -> Rows {
+        let copy = path.join("copy");
+        let _ = fs::remove_dir_all(&copy);
+        fs::create_dir(&copy).unwrap();
+        for file in &state.files {
+            let from = path.join(&state.directory).join(&file.name);
+            fs::copy(from, copy.join(&file.name)).unwrap();
+        }
+        let store = Store::open(&copy, &[FAMILY.to_owned()], 8 << 20).unwrap();
+        store.lay_over(dir.read_changes(state).unwrap()).unwrap();
+        let covered = rows(&store);
+        store.tell_overlay().unwrap();
+        assert_eq!(
+            rows(&store),
+            covered,
+            "the same before and after RocksDB was told"
+        );
+        covered
+    }
+
+    fn rows(store: &Store) -> Rows {
+        let mut rows = Rows::new();
+        for namespace in 0..2 {
+            let row = |key: &[u8], value: &[u8]| {
+                let key = crate::state::codec::decode(&key[10..])?;
+                let value = crate::state::codec::decode_versioned(1, value)?;
+                rows.insert((namespace, key), value);
+                Ok(ControlFlow::Continue(()))
+            };
+            let groups = 0..KEY_GROUPS;
+            store.scan(FAMILY, namespace, &groups, None, row).unwrap();
+        }
+        rows
+    }
+
+    /// Twelve epochs, each in some parts. Returns how many of them were saved whole.
+    fn check(changes_bytes: u64, piece_bytes: u64, parts: u64) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        let (dir, _) = CheckpointDir::open(folder.path(), "job", false).unwrap();
+        fs::create_dir(dir.live_dir()).unwrap();
+        let store = Store::open(&dir.live_dir(), &[FAMILY.to_owned()], 8 << 20).unwrap();
+        let bounds = Bounds {
+            changes_small: 0,
+            changes_bytes,
+            piece_bytes,
+        };
+        let mut keeper = Keeper::new(&dir, &store, None, bounds);
+        let (mut model, mut whole) = (Rows::new(), 0);
+        for epoch in 1..=12 {
+            for part in 1..parts {
+                let runs = vec![change(&mut model, epoch * parts + part)];
+                let bytes = runs.iter().map(Run::bytes).sum();
+                store.set_off(bytes);
+                let order = Order::Write { runs, bytes };
+                assert!(keeper.obey(order, |_, _| {}).unwrap().is_none());
+            }
+            let order = Order::Save {
+                epoch,
+                runs: vec![change(&mut model, epoch * parts)],
+                of_rows: 1 << 20,
+                last: false,
+            };
+            let Some(Event::StateSealed { state, .. }) = keeper.obey(order, |_, _| {}).unwrap()
+            else {
+                panic!("the state of epoch {epoch} is not saved");
+            };
+            whole += usize::from(state.changes.is_empty());
+            assert_eq!(
+                restored(&dir, folder.path(), &state),
+                model,
+                "epoch {epoch}"
+            );
+        }
+        assert_eq!(store.in_flight(), 0);
+        whole
+    }
+
+    #[test]
+    fn a_checkpoint_is_the_state_whatever_stands_where() {
+        // All in files of changes.
+        assert_eq!(check(1 << 20, 1 << 20, 1), 0);
+        // RocksDB is told every few epochs, at once or in pieces.
+        let some = 1..12;
+        assert!(some.contains(&check(12 << 10, 1 << 20, 1)));
+        assert!(some.contains(&check(12 << 10, 1 << 10, 1)));
+        assert!(some.contains(&check(12 << 10, 1 << 10, 4)));
+        // Always, and before an epoch is there as a whole.
+        assert_eq!(check(0, 1 << 10, 1), 12);
+        assert_eq!(check(0, 1 << 10, 4), 12);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 
-use crate::state::run::{PREFIX_BYTES, RowBytes, Run, head};
+use crate::state::run::{PREFIX_BYTES, RowBytes, Run, head, prefix};
 
 /// What writing `runs` one after the other comes to. The result is sorted.
 pub fn merged(runs: &[Run]) -> Vec<Run> {
@@ -59,11 +59,6 @@ struct Bucket {
 
 /// A row: its key's head, its run, its place there.
 pub(crate) type Place = (u128, u32, u32);
-
-/// The bytes in front of a key as a number.
-fn prefix(key: &[u8]) -> u128 {
-    head(key, 0) >> (128 - 8 * PREFIX_BYTES)
-}
 
 fn hash(prefix: u128) -> u64 {
     let folded = (prefix >> 16) as u64 ^ (prefix as u64).rotate_right(16);

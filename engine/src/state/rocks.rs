@@ -137,6 +137,9 @@ impl Store {
     /// # Errors
     /// As [`write`](Store::write).
     pub fn lay_over(&self, runs: Vec<Run>) -> Result<()> {
+        if runs.is_empty() {
+            return Ok(());
+        }
         let overlay = Overlay::of(runs);
         self.write(&overlay.ranges())?;
         *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(overlay));
@@ -444,7 +447,8 @@ impl Drop for Store {
 }
 
 const WRITE_BATCH_BYTES: usize = 1 << 20;
-const INGEST_FILE_BYTES: usize = 64 << 20;
+/// RocksDB merges when there are some files: one for all that is handed over at a time is best.
+const INGEST_FILE_BYTES: usize = 512 << 20;
 
 /// How many sorted runs of a table RocksDB lets come together before it merges some.
 const SORTED_RUNS: i32 = 8;

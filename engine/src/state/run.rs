@@ -319,12 +319,26 @@ pub(crate) fn shared_prefix<'k>(mut keys: impl Iterator<Item = &'k [u8]>) -> usi
 
 /// The bytes of a key behind `skip` as a number that sorts as they do. Most pairs of keys differ
 /// in it, so that sorting need not look at the keys themselves.
+#[inline]
 pub(crate) fn head(key: &[u8], skip: usize) -> u128 {
-    let mut head = [0; 16];
     let rest = key.get(skip..).unwrap_or_default();
-    let len = rest.len().min(16);
-    head[..len].copy_from_slice(&rest[..len]);
-    u128::from_be_bytes(head)
+    if let Some(first) = rest.first_chunk() {
+        return u128::from_be_bytes(*first);
+    }
+    let Some((first, last)) = rest.first_chunk().zip(rest.last_chunk()) else {
+        let bytes = rest.iter().zip((0..u128::BITS).step_by(8).rev());
+        return bytes.fold(0, |head, (&byte, at)| head | u128::from(byte) << at);
+    };
+    // Less than 16 bytes and at least 8: two words that overlap.
+    let behind = 8 * (rest.len() as u32 - 8);
+    let last = u64::from_be_bytes(*last) & !(u64::MAX << behind);
+    u128::from(u64::from_be_bytes(*first)) << 64 | u128::from(last) << (64 - behind)
+}
+
+/// The bytes in front of a key as a number that sorts as they do.
+#[inline]
+pub(crate) fn prefix(key: &[u8]) -> u128 {
+    head(key, 0) >> (u128::BITS as usize - 8 * PREFIX_BYTES)
 }
 
 #[cfg(test)]
@@ -364,6 +378,21 @@ mod tests {
             rows,
             [(1, Some(10)), (3, Some(30)), (4, None), (5, Some(50))]
         );
+    }
+
+    #[test]
+    fn a_head_is_the_first_sixteen_bytes() {
+        let bytes: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(37) ^ 0xa5).collect();
+        for len in 0..=bytes.len() {
+            for skip in [0, 3, PREFIX_BYTES] {
+                let mut expected = [0; 16];
+                let rest = bytes[..len].get(skip..).unwrap_or_default();
+                let head_len = rest.len().min(16);
+                expected[..head_len].copy_from_slice(&rest[..head_len]);
+                let found = head(&bytes[..len], skip);
+                assert_eq!(found, u128::from_be_bytes(expected), "{len} behind {skip}");
+            }
+        }
     }
 
     #[test]

@@ -526,7 +526,9 @@ impl<K: Key, V: Wire> StateTable for Table<K, V> {
             if let Some(slice) = self.slices[id.0].as_mut()
                 && !slice.dirty.is_empty()
             {
-                slice.frozen = std::mem::take(&mut slice.dirty);
+                // The lists change places: the memory of one is used again for the other.
+                slice.frozen.clear();
+                std::mem::swap(&mut slice.frozen, &mut slice.dirty);
                 self.freezing.push_back(id);
             }
         }
