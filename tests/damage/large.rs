@@ -12,6 +12,8 @@ use crate::{check_error, on_disk};
 /// The engine reads files up to this length in full at the start.
 const CHECKED_AT_START: usize = 1 << 20;
 const KEYS: u64 = 60_000;
+/// Of such rows an epoch has more than fits into files of changes, and a file of RocksDB is large.
+const WORDS: usize = 16;
 
 /// Bits that do not compress.
 fn noise(n: u64) -> u64 {
@@ -25,18 +27,17 @@ fn run(dir: &Path, stop: bool) -> Result<Outcome> {
     let numbers = generator::generate(2 * KEYS, 1, |n| n);
     job.source("numbers", numbers.event_time(|n| *n as i64, Lag::NONE))
         .key_by(|n| n % KEYS)
-        .fold("noise", [0_u64; 4], |state: &mut [u64; 4], n| {
+        .fold("noise", [0_u64; WORDS], |state: &mut [u64; WORDS], n| {
             for (at, word) in state.iter_mut().enumerate() {
-                *word = word.wrapping_add(noise(n * 4 + at as u64));
+                *word = word.wrapping_add(noise(n * WORDS as u64 + at as u64));
             }
         })
         .to("out", file::jsonl(dir.join("output")));
     let settings = Settings {
         workers: 2,
         checkpoint_dir: Some(dir.join("checkpoints")),
-        // Long enough for more rows than such memory allows in files of changes.
         checkpoint_interval: Duration::from_millis(if stop { 600 } else { 1000 }),
-        memory_bytes: 16 << 20,
+        memory_bytes: 64 << 20,
         throttle_rows_per_s: stop.then_some(KEYS),
         ..Settings::default()
     };
