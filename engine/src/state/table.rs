@@ -6,9 +6,9 @@
 //! the barrier, by [`drain`](StateTable::drain) between batches or when they are touched again;
 //! until [`settle`](StateTable::settle) nothing that changed since may reach RocksDB.
 
-mod alter;
 mod by_row;
 mod evict;
+mod look_ahead;
 mod prefetch;
 mod walk;
 mod warm;
@@ -28,8 +28,8 @@ use crate::state::table::prefetch::Absent;
 use crate::state::table::warm::Warming;
 
 pub use crate::state::contract::{Inventory, StateTable, TableContext};
-pub use crate::state::table::alter::{Fate, LOOK_AHEAD};
 pub use crate::state::table::by_row::{NO_ROW, RowNumber};
+pub use crate::state::table::look_ahead::LOOK_AHEAD;
 pub use crate::state::table::walk::Walk;
 
 /// A handle on a namespace of a [`Table`], valid until it is dropped.
@@ -190,20 +190,33 @@ impl<K: Key, V: Wire> Table<K, V> {
         key: &K,
         init: impl FnOnce() -> V,
     ) -> Result<&mut V> {
-        let epoch = self.epoch;
         let found = self.slices[slice.0]
             .as_ref()
             .and_then(|s| s.find_marked(hash, key));
+        let (_, value) = self.row_to_change(slice, found, hash, key, init)?;
+        Ok(value)
+    }
+
+    /// The row of a key, which was looked for in memory, for a change.
+    #[inline(always)]
+    fn row_to_change(
+        &mut self,
+        slice: SliceId,
+        found: Option<(RowId, Mark)>,
+        hash: u32,
+        key: &K,
+        init: impl FnOnce() -> V,
+    ) -> Result<(RowId, &mut V)> {
         let row = match found {
             Some((row, mark)) => {
-                if !mark.is_dirty_in(epoch) {
+                if !mark.is_dirty_in(self.epoch) {
                     self.touch(slice, row, Some(init))?;
                 }
                 row
             }
             None => self.admit(slice, hash, key, init)?,
         };
-        self.value_mut(slice, row)
+        Ok((row, self.value_mut(slice, row)?))
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use crate::data::{Key, Wire};
 use crate::error::Result;
-use crate::state::table::alter::LOOK_AHEAD_FROM;
+use crate::state::table::look_ahead::LOOK_AHEAD_FROM;
 use crate::state::table::{Row, SliceId, Table, lost};
 
 /// A row's number in its slice.
@@ -77,26 +77,14 @@ impl<K: Key, V: Wire> Table<K, V> {
         key: &K,
         init: impl FnOnce() -> V,
     ) -> Result<(RowNumber, &mut V)> {
-        let epoch = self.epoch;
         let slice = self.slices[id.0].as_ref().ok_or_else(lost)?;
         let guessed = slice.row(guess);
         let guessed = guessed.filter(|slot| slot.hash == hash && slot.key == *key);
         let found = match guessed {
             Some(slot) => Some((guess, slot.mark)),
-            None => {
-                let row = slice.find(hash, key);
-                row.and_then(|row| slice.row(row).map(|slot| (row, slot.mark)))
-            }
+            None => slice.find_marked(hash, key),
         };
-        let row = match found {
-            Some((row, mark)) if mark.is_dirty_in(epoch) => row,
-            Some((row, _)) => {
-                self.touch(id, row, Some(init))?;
-                row
-            }
-            None => self.admit(id, hash, key, init)?,
-        };
-        Ok((row, self.value_mut(id, row)?))
+        self.row_to_change(id, found, hash, key, init)
     }
 
     /// The row of a key, from memory or RocksDB, if there is one.
