@@ -21,9 +21,10 @@
 //! | 4 | some of the epoch is visible | [`Sink::recover`] repeats the commit; it is idempotent |
 //! | 5 | something old is left | the next checkpoint removes it |
 //!
-//! A start links the whole checkpoint's files and writes the changes over them, in order; its first
-//! checkpoint is a whole one in a directory of its own, so a file of changes that no manifest names
-//! is never written again, and goes with its directory.
+//! A start links the whole checkpoint's files and lays the changes over them, the youngest of each
+//! row; RocksDB is told of them while the job runs. Its first checkpoint has a directory of its own,
+//! in which RocksDB's files stand anew, so a file of changes that no manifest names is never written
+//! again, and goes with its directory.
 //!
 //! What decides stands in one place: the newest manifest. What is damaged or missing is refused
 //! by name; nothing is ever taken for a fresh start.
